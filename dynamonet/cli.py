@@ -1,0 +1,136 @@
+"""`dynamonet <stage>`: every stage by hand, exactly as Snakemake runs it."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from dynamonet.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one stage. Returns 0, or 2 after one sentence on stderr if the user has something to mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.stage(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dynamonet", description=__doc__)
+    stages = parser.add_subparsers(required=True, metavar="stage")
+
+    def stage(function, name: str, spec: str) -> argparse.ArgumentParser:
+        stage = stages.add_parser(name, help=function.__doc__)
+        stage.set_defaults(stage=function)
+        stage.add_argument("--spec", type=Path, required=True, metavar="FILE", help=spec)
+        return stage
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    for function, name, spec in (
+        (_motion, "motion", "results/<study>/motion.spec.json"),
+        (_prepare, "prepare", "results/<study>/manifests/<dataset>.spec.json"),
+    ):
+        stage(function, name, spec).add_argument("--workers", type=int, default=cores, help="processes")
+    for function, name in ((_fit, "pretrain"), (_fit, "train"), (_evaluate, "evaluate")):
+        stage(function, name, "results/<study>/runs/<run>/spec.json").add_argument(
+            "--workers", type=int, default=0, help="processes that decode video; 0: decode in this one"
+        )
+    stage(_measure, "measure", "results/<study>/measure/<model>.spec.json")
+    stage(_report, "report", "results/<study>/study.json")
+    specs = stages.add_parser("specs", help=_specs.__doc__)
+    specs.set_defaults(stage=_specs)
+    specs.add_argument("--study", type=Path, required=True, metavar="FILE", help="a study, config/*.yaml")
+    return parser
+
+
+# Each stage imports what it needs: starting torch costs two seconds that most stages need not spend.
+
+
+def _specs(options) -> None:
+    """Write the specs of all stages of a study."""
+    from dynamonet.spec_files import write_specs
+    from dynamonet.study import check_roots, expand, load_study, read_config
+
+    study = load_study(read_config(options.study))
+    check_roots(study)
+    write_specs(study, expand(study))
+
+
+def _motion(options) -> None:
+    """Generate the embedded motion set."""
+    from dynamonet.data.motion import MotionConfig
+    from dynamonet.data.motion_layouts import generate
+    from dynamonet.progress import progress
+    from dynamonet.spec import read_spec
+    from dynamonet.study import motion_root
+
+    config = read_spec(MotionConfig, options.spec)
+    with progress("embedded motion set") as report:
+        generate(config, motion_root(config), workers=options.workers, progress=report)
+
+
+def _prepare(options) -> None:
+    """Join a data set's lists with its files, decode every video, write the manifest."""
+    from dynamonet.data.manifest import prepare
+    from dynamonet.progress import progress
+    from dynamonet.records import Stopwatch, write_record
+    from dynamonet.spec import DatasetSpec, read_spec
+
+    spec = read_spec(DatasetSpec, options.spec)
+    out = options.spec.with_name(f"{spec.dataset}.parquet")
+    watch = Stopwatch()
+    with progress(f"prepare {spec.dataset}") as report:
+        counts = prepare(
+            spec.layout,
+            Path(spec.root),
+            out,
+            max_unusable=spec.max_unusable,
+            workers=options.workers,
+            progress=report,
+        )
+    write_record(
+        out.with_suffix(".json"),
+        "prepare",
+        device="cpu",
+        dataset=spec.dataset,
+        root=spec.root,
+        manifest_sha256=counts.pop("manifest_sha256"),
+        class_names=counts.pop("class_names"),
+        counts=counts,
+        time=watch.read(),
+    )
+
+
+def _fit(options) -> None:
+    """Pretrain or train a run, or go on where it was stopped."""
+    from dynamonet.engine.fit import fit
+
+    fit(options.spec, options.workers)
+
+
+def _evaluate(options) -> None:
+    """Score the test videos of a trained run."""
+    from dynamonet.engine.evaluate import evaluate
+
+    evaluate(options.spec, options.workers)
+
+
+def _measure(options) -> None:
+    """Count and time a model."""
+    from dynamonet.measure.stage import measure
+
+    measure(options.spec)
+
+
+def _report(options) -> None:
+    """Write tables, figures and report.html from the records of a study."""
+    from dynamonet.report import write_report
+
+    write_report(options.spec.parent)

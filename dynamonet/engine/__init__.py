@@ -1,0 +1,1 @@
+"""Pretrains, trains and evaluates whatever the catalogue builds. Knows no model by name."""

@@ -1,0 +1,37 @@
+"""Where a stage computes, and how it is made repeatable."""
+
+import hashlib
+import platform
+from pathlib import Path
+
+import torch
+
+
+def prepare_device(threads: int) -> torch.device:
+    """Choose the GPU if there is one, fix the number of CPU threads and ask for deterministic kernels."""
+    torch.set_num_threads(threads)
+    # Max-pooling in 3D has no deterministic backward on CUDA; there it warns instead of stopping the run.
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def seed_torch(*keys: object) -> None:
+    """Seed torch's global generators by a purpose, so that a draw does not depend on what was drawn before."""
+    digest = hashlib.sha256("\x1f".join(str(key) for key in keys).encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:8]))
+
+
+def device_name(device: torch.device) -> str:
+    """For records: the GPU's name, or the CPU's with the number of threads used."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{cpu_name()}, {torch.get_num_threads()} thread{'s'[: torch.get_num_threads() > 1]}"
+
+
+def cpu_name() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,161 @@
+"""Evaluation: every view of every test video scored exactly once."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from dynamonet.data.clips import EvalClips
+from dynamonet.data.manifest import Manifest
+from dynamonet.engine.device import device_name, prepare_device
+from dynamonet.engine.fit import build_for, clip_shape, load_manifest
+from dynamonet.engine.weights import load_exactly, read_weights
+from dynamonet.files import atomic_path
+from dynamonet.models.output import ModelOutput
+from dynamonet.progress import progress
+from dynamonet.records import Stopwatch, write_record
+from dynamonet.spec import RunSpec, load_spec
+
+VIDEOS_PER_BATCH = 16
+EXAMPLES = 4
+"""Videos whose predicted frames are kept for the figures."""
+
+
+def evaluate(spec_path: Path, workers: int = 0) -> None:
+    """Score the run's test videos and write `logits.parquet`, `evaluate.json` and example predictions.
+
+    Raises UserError for weights or a manifest that do not fit, and VideoError for a video that breaks: a
+    video is left out only if the manifest already says so.
+    """
+    spec_path = Path(spec_path)
+    spec = load_spec(spec_path)
+    watch = Stopwatch()
+    device = prepare_device(spec.threads)
+    manifest = load_manifest(spec_path, spec)
+    state, weights_sha256 = read_weights(spec_path.parent)
+    model = build_for(spec, manifest)
+    load_exactly(model.net, state, str(spec_path.parent / "model.safetensors"))
+    rows = manifest.select(spec.split, "test")
+    scores = score(spec, model.to(device).eval(), rows, manifest.root, device, workers)
+    metrics = write_scores(spec_path.parent, spec, manifest, rows, scores)
+    excluded = manifest.excluded(spec.split, "test")
+    write_record(
+        spec_path.parent / "evaluate.json",
+        "evaluate",
+        run=spec.run,
+        spec_sha256=spec.sha256,
+        metrics=metrics,
+        counts={
+            "listed": len(rows) + len(excluded),
+            "scored": len(rows),
+            "unusable": excluded[["id", "path", "reason"]].to_dict("records"),
+        },
+        views=spec.views.model_dump(),
+        weights_sha256=weights_sha256,
+        time=watch.read(),
+        device=device_name(device),
+        provenance={"manifest_sha256": manifest.sha256, "threads": spec.threads},
+    )
+
+
+@dataclass
+class Scores:
+    """Per video, in the order of the rows: class scores (K,) averaged over views, and PSNR in dB."""
+
+    classes: list[np.ndarray] = field(default_factory=list)
+    psnr_db: list[float] = field(default_factory=list)
+    psnr_copy_db: list[float] = field(default_factory=list)
+    psnr_future_db: list[float] = field(default_factory=list)
+    psnr_future_copy_db: list[float] = field(default_factory=list)
+    examples: list[dict[str, np.ndarray]] = field(default_factory=list)
+
+
+@torch.no_grad()
+def score(spec: RunSpec, model, rows: pd.DataFrame, root: Path, device: torch.device, workers: int) -> Scores:
+    clips = EvalClips(rows, root, clip_shape(spec), spec.views.clips, spec.views.crops)
+    loader = DataLoader(clips, batch_size=VIDEOS_PER_BATCH, num_workers=workers)
+    scores = Scores()
+    with progress(f"evaluate {spec.run}") as report:
+        for batch in loader:
+            views = batch["video"].to(device).float() / 255  # (B, V, C, T + extra, H, W)
+            video = views.flatten(0, 1)
+            output = model(video[:, :, : spec.clip.frames])
+            softmax = output.logits.softmax(-1).unflatten(0, views.shape[:2]).mean(1)
+            scores.classes.extend(softmax.cpu().numpy())
+            if output.predicted_frames is not None:
+                _score_prediction(scores, output, video, views.shape[:2])
+            report(len(scores.classes), len(rows))
+    return scores
+
+
+def _score_prediction(scores: Scores, output: ModelOutput, video: Tensor, shape: torch.Size) -> None:
+    """PSNR over all frames of a clip, and of the last prediction alone, whose target the model has not seen."""
+    frames, target = video[:, :, :-1], video[:, :, 1:]
+    for prediction, everything, future in (
+        (output.predicted_frames.clamp(0, 1), scores.psnr_db, scores.psnr_future_db),
+        (frames, scores.psnr_copy_db, scores.psnr_future_copy_db),
+    ):
+        psnr_db = frame_psnr_db(prediction, target).unflatten(0, shape)  # (B, V, T)
+        everything.extend(psnr_db.mean((1, 2)).tolist())
+        future.extend(psnr_db[..., -1].mean(1).tolist())
+    for view in range(0, video.shape[0], shape[1]):
+        if len(scores.examples) < EXAMPLES:
+            scores.examples.append(
+                {
+                    "frames": _pixels(video[view]),
+                    "predicted": _pixels(output.predicted_frames[view]),
+                    "filters": output.filters[view].cpu().numpy(),
+                }
+            )
+
+
+def frame_psnr_db(predicted: Tensor, target: Tensor) -> Tensor:
+    """PSNR of each frame. predicted, target: (N, C, T, H, W) in [0, 1]; returns (N, T), at most 100 dB."""
+    error = (predicted - target).square().mean((1, 3, 4))
+    return -10 * error.clamp_min(1e-10).log10()
+
+
+def _pixels(video_cthw: Tensor) -> np.ndarray:
+    """Frames (T, H, W, C) in uint8."""
+    return (video_cthw.clamp(0, 1) * 255).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+
+
+def write_scores(run_dir: Path, spec: RunSpec, manifest: Manifest, rows: pd.DataFrame, scores: Scores) -> dict:
+    """Write the per-video table and the examples; return the metrics."""
+    table = pd.DataFrame({"id": rows["id"], "class_index": rows["class_index"]})
+    metrics = {}
+    if spec.task == "train":
+        classes = np.stack(scores.classes)
+        table = table.join(pd.DataFrame(classes, columns=[f"score_{k}" for k in range(classes.shape[1])]))
+        metrics |= classification_metrics(classes, rows["class_index"].to_numpy())
+    if scores.psnr_db:
+        for name in ("psnr_db", "psnr_copy_db", "psnr_future_db", "psnr_future_copy_db"):
+            table[name] = getattr(scores, name)
+            metrics[name] = float(table[name].mean())
+        examples = {key: np.stack([e[key] for e in scores.examples]) for key in scores.examples[0]}
+        with atomic_path(run_dir / "predictions.npz") as temporary:
+            np.savez_compressed(temporary, ids=rows["id"].to_numpy(str)[: len(scores.examples)], **examples)
+    with atomic_path(run_dir / "logits.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+    return metrics
+
+
+def classification_metrics(scores: np.ndarray, class_index: np.ndarray) -> dict[str, float]:
+    """top-1, top-5 and mean class accuracy in [0, 1]. scores: (videos, K); class_index: (videos,).
+
+    Top-5 is absent where there are five classes or fewer.
+    """
+    order = np.argsort(-scores, axis=1, kind="stable")
+    hits = order == class_index[:, None]
+    top1 = hits[:, 0]
+    metrics = {
+        "top1": float(top1.mean()),
+        "mean_class_accuracy": float(np.mean([top1[class_index == k].mean() for k in np.unique(class_index)])),
+    }
+    if scores.shape[1] > 5:
+        metrics["top5"] = float(hits[:, :5].any(1).mean())
+    return metrics

@@ -1,0 +1,42 @@
+"""What is minimised: cross-entropy plus λ times frame prediction."""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from dynamonet.models.output import ModelOutput
+from dynamonet.spec import Recipe
+
+LOSSES = {
+    # β lies at the size of a visible error: pixels are in [0, 1]
+    "smooth_l1": lambda predicted, target: F.smooth_l1_loss(predicted, target, beta=0.05),
+    "l1": F.l1_loss,
+    "l2": F.mse_loss,
+}
+
+
+@dataclass(frozen=True)
+class Loss:
+    total: Tensor
+    classification: Tensor | None
+    prediction: Tensor | None
+
+
+def loss_of(output: ModelOutput, video: Tensor, labels: Tensor | None, recipe: Recipe) -> Loss:
+    """The loss of one batch.
+
+    video: (N, C, T + 1, H, W) in [0, 1], of which the model saw the first T frames. labels: (N,), None for
+    unlabelled clips. The prediction term is divided by the loss of copying each frame, so that 1 means "no
+    better than copying" whatever the data set and the loss.
+    """
+    classification = None if labels is None else F.cross_entropy(output.logits, labels)
+    prediction = None
+    if output.predicted_frames is not None:
+        loss = LOSSES[recipe.prediction_loss]
+        frames, target = video[:, :, :-1], video[:, :, 1:]
+        prediction = loss(output.predicted_frames, target) / loss(frames, target).clamp_min(1e-8)
+    terms = [] if classification is None else [classification]
+    if prediction is not None and recipe.prediction_weight > 0:
+        terms.append(recipe.prediction_weight * prediction)
+    return Loss(sum(terms), classification, prediction)

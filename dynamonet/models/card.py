@@ -1,0 +1,45 @@
+"""What the harness must know of a model before it is built. Free of torch."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+KINETICS_MEAN = (0.45, 0.45, 0.45)
+KINETICS_STD = (0.225, 0.225, 0.225)
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Clip(Frozen):
+    """The clip a model wants: `frames` frames, every `stride`-th of the video, cropped to a square."""
+
+    frames: int = Field(ge=1, description="T, frames per clip")
+    stride: int = Field(default=1, ge=1, description="step between frames, in frames of the video")
+    crop: int = Field(ge=16, description="height and width in pixels")
+
+
+class PublishedValue(Frozen):
+    """A number somebody printed, and where."""
+
+    metric: Literal["top1_percent", "top5_percent", "gmacs_per_clip", "parameters_m"]
+    value: float
+    dataset: str | None = None
+    source: str
+
+
+class ModelCard(Frozen):
+    """Description of one model, independent of any study."""
+
+    title: str = Field(description="name in tables and figures")
+    clip: Clip = Field(description="the published clip; a study may ask for a smaller one")
+    extra_frames: int = Field(
+        default=0, ge=0, le=1, description="frames read after the clip: 1 if the last prediction needs its target"
+    )
+    mean: tuple[float, float, float] | None = Field(
+        default=KINETICS_MEAN, description="per-channel mean in [0, 1]; None: the network normalises itself"
+    )
+    std: tuple[float, float, float] = KINETICS_STD
+    published: tuple[PublishedValue, ...] = ()
+    source: str = Field(description="where the implementation comes from")

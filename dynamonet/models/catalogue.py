@@ -1,0 +1,46 @@
+"""Finds models by name: one file each in `baselines/`, and DynamoNet itself. Free of torch."""
+
+import importlib
+import inspect
+from pathlib import Path
+from types import ModuleType
+
+import baselines
+from dynamonet.errors import UserError
+from dynamonet.models.card import ModelCard
+
+BASELINES = Path(baselines.__file__).parent
+OWN = {"dynamonet": "dynamonet.models.dynamonet"}
+
+
+def model_names() -> list[str]:
+    """Every model a study may name: DynamoNet and one per file in `baselines/`."""
+    found = sorted(path.stem for path in BASELINES.glob("*.py") if not path.stem.startswith("_"))
+    return [*OWN, *(name for name in found if name not in OWN)]
+
+
+def model_module(name: str) -> ModuleType:
+    """The module that describes and builds model `name`.
+
+    Raises UserError if there is none, if it does not import, or if it lacks `CARD` or `build`.
+    """
+    if name not in model_names():
+        raise UserError(f"there is no model {name!r}: known are {', '.join(model_names())} (add baselines/{name}.py)")
+    try:
+        module = importlib.import_module(OWN.get(name, f"baselines.{name}"))
+    except Exception as error:
+        raise UserError(f"baselines/{name}.py does not import: {type(error).__name__}: {error}") from error
+    if not isinstance(getattr(module, "CARD", None), ModelCard):
+        raise UserError(f"baselines/{name}.py has no CARD = ModelCard(...)")
+    if not callable(getattr(module, "build", None)):
+        raise UserError(f"baselines/{name}.py has no function build(num_classes, ...)")
+    return module
+
+
+def check_options(name: str, options: dict) -> None:
+    """Refuse options that `build` of model `name` does not take. Raises UserError naming the option."""
+    parameters = list(inspect.signature(model_module(name).build).parameters)
+    allowed = [parameter for parameter in parameters if parameter not in ("num_classes", "clip")]
+    for option in options:
+        if option not in allowed:
+            raise UserError(f"model {name!r} has no option {option!r}: it takes {', '.join(allowed) or 'none'}")

@@ -1,0 +1,110 @@
+"""Dynamic motion filters: applying them to frames, and generating them from features.
+
+The paper says that a clip generates T filters, each transforming frame t into frame t + 1; it does not say
+how they are normalised or where they are generated. The choices made here are options, so that each can be
+an ablation.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORMALISATIONS = ("sum1", "softmax", "raw")
+
+
+class _FilterFrames(torch.autograd.Function):
+    """Grouped correlation whose backward is two grouped correlations.
+
+    Autograd's own backward of the grouped form computes the filters' gradient several times slower on a CPU
+    (`benchmarks/dynamic_filters.py`).
+    """
+
+    @staticmethod
+    def forward(ctx, padded: Tensor, filters: Tensor) -> Tensor:
+        ctx.save_for_backward(padded, filters)
+        return F.conv2d(padded, filters, groups=filters.shape[0])
+
+    @staticmethod
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        padded, filters = ctx.saved_tensors
+        channels, frames, height, width = grad_output.shape
+        grad_padded = grad_filters = None
+        if ctx.needs_input_grad[0]:
+            grad_padded = F.conv_transpose2d(grad_output, filters, groups=frames)
+        if ctx.needs_input_grad[1]:
+            # The gradient of a filter is its frame correlated with the gradient of the output.
+            images = padded.reshape(1, channels * frames, *padded.shape[2:])
+            kernels = grad_output.reshape(channels * frames, 1, height, width)
+            per_channel = F.conv2d(images, kernels, groups=channels * frames)
+            grad_filters = per_channel.view(channels, frames, 1, *filters.shape[2:]).sum(0)
+        return grad_padded, grad_filters
+
+
+def apply_dynamic_filters(frames: Tensor, filters: Tensor) -> Tensor:
+    """Filter every frame with its own filter, shared by the colour channels; borders are replicated.
+
+    frames: (N, C, T, H, W). filters: (N, T, k, k), k odd. Returns (N, C, T, H, W).
+    Costs N·T·C·k²·H·W multiply-accumulates.
+    """
+    n, c, t, h, w = frames.shape
+    k = filters.shape[-1]
+    padded = frames.permute(1, 0, 2, 3, 4).reshape(c, n * t, h, w)
+    padded = F.pad(padded, (k // 2,) * 4, mode="replicate")
+    kernels = filters.reshape(n * t, 1, k, k)
+    if torch.is_grad_enabled() and (kernels.requires_grad or padded.requires_grad):
+        filtered = _FilterFrames.apply(padded, kernels)
+    else:
+        filtered = F.conv2d(padded, kernels, groups=n * t)
+    return filtered.view(c, n, t, h, w).permute(1, 0, 2, 3, 4)
+
+
+def normalise_filters(raw: Tensor, normalisation: str) -> Tensor:
+    """Turn raw filters (..., k, k) into filters: `sum1` has sum 1 and any sign, `softmax` is positive too."""
+    if normalisation == "raw":
+        return raw
+    if normalisation == "softmax":
+        return raw.flatten(-2).softmax(-1).view_as(raw)
+    return raw - raw.mean((-2, -1), keepdim=True) + 1 / raw[0, 0].numel()
+
+
+class FilterGenerator(nn.Module):
+    """Generates one filter per frame from feature maps at several depths.
+
+    Each map (N, C_i, T_i, H_i, W_i) is averaged over space and resampled to T steps, so that a frame's filter
+    sees its own time; `pooled` averages over time as well (the ablation in which it does not). The last layer
+    starts at zero weight and a bias that makes every filter the identity: before training, the prediction of
+    a frame is the frame before it.
+    """
+
+    def __init__(
+        self, channels: tuple[int, ...], size: int, hidden: int = 64, normalisation: str = "sum1", pooled: bool = False
+    ):
+        super().__init__()
+        if size % 2 == 0 or size < 3:
+            raise ValueError(f"filter_size must be odd and at least 3, not {size}")
+        if normalisation not in NORMALISATIONS:
+            raise ValueError(f"filter_normalisation must be one of {NORMALISATIONS}, not {normalisation!r}")
+        self.size, self.normalisation, self.pooled = size, normalisation, pooled
+        self.mix = nn.Sequential(
+            nn.Conv1d(sum(channels), hidden, 3, padding=1, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+        )
+        self.last = nn.Conv1d(hidden, size * size, 1)
+        identity = torch.zeros(size, size)
+        # softmax needs a large centre to start near the identity
+        identity[size // 2, size // 2] = 5.0 if normalisation == "softmax" else 1.0
+        with torch.no_grad():
+            self.last.weight.zero_()
+            self.last.bias.copy_(identity.flatten())
+
+    def forward(self, features: list[Tensor], frames: int) -> Tensor:
+        """Return filters (N, T, k, k) for T = `frames`."""
+        steps = []
+        for feature in features:
+            over_time = feature.mean((-2, -1))
+            if self.pooled:
+                over_time = over_time.mean(-1, keepdim=True)
+            steps.append(F.interpolate(over_time, size=frames, mode="linear", align_corners=False))
+        raw = self.last(self.mix(torch.cat(steps, 1))).transpose(1, 2)
+        return normalise_filters(raw.reshape(*raw.shape[:2], self.size, self.size), self.normalisation)

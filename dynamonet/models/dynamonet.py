@@ -1,0 +1,45 @@
+"""DynamoNet: its card and its options (Diba et al., ICCV 2019, arXiv 1904.11407)."""
+
+from dynamonet.models.card import Clip, ModelCard
+
+CARD = ModelCard(
+    title="DynamoNet",
+    clip=Clip(frames=16, stride=1, crop=112),
+    extra_frames=1,
+    mean=None,
+    source="this project, after Diba et al., ICCV 2019",
+)
+
+
+def build(
+    num_classes,
+    clip: Clip,
+    depth: int = 18,
+    width: int = 64,
+    stem_frames: int = 7,
+    prediction: bool = True,
+    dmr_features: int = 64,
+    dmr_detached: bool = False,
+    filter_size: int = 5,
+    filter_normalisation: str = "sum1",
+    filter_pooled: bool = False,
+):
+    """DynamoNet on a 3D-ResNet.
+
+    depth: 10, 18, 34, 50 or 101. width: channels of the stem (64 in the paper). stem_frames: temporal size of
+    the stem's kernel. prediction: apply the filters and return predicted frames. dmr_features: size of the
+    projected DMR, 0 to leave it out. dmr_detached: stop the classifier's gradient at the filters.
+    filter_size: k. filter_normalisation: sum1, softmax or raw. filter_pooled: generate all filters from
+    features averaged over time. Raises ValueError for values out of range.
+    """
+    from dynamonet.models.dynamic_filters import FilterGenerator
+    from dynamonet.models.network import DynamoNet
+    from dynamonet.models.resnet3d import ResNet3D
+
+    backbone = ResNet3D(depth, width, stem_frames)
+    generator = None
+    if prediction or dmr_features:
+        generator = FilterGenerator(
+            backbone.channels, filter_size, normalisation=filter_normalisation, pooled=filter_pooled
+        )
+    return DynamoNet(backbone, num_classes, clip.frames, generator, dmr_features, prediction, dmr_detached)

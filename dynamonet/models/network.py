@@ -1,0 +1,73 @@
+"""DynamoNet: a 3D ConvNet that also generates the filters that predict its next frames."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dynamonet.models.card import KINETICS_MEAN, KINETICS_STD
+from dynamonet.models.dynamic_filters import FilterGenerator, apply_dynamic_filters
+from dynamonet.models.output import ModelOutput
+
+
+class MotionRepresentation(nn.Module):
+    """The DMR: the filters of all frames, flattened, projected and normalised to (N, `features`).
+
+    Filter entries are small and differ little from the identity; batch normalisation of the projection
+    brings them to the scale of the pooled features that they are concatenated to.
+    """
+
+    def __init__(self, frames: int, size: int, features: int):
+        super().__init__()
+        self.frames = frames
+        identity = torch.zeros(size, size)
+        identity[size // 2, size // 2] = 1.0
+        self.register_buffer("identity", identity, persistent=False)
+        self.project = nn.Linear(frames * size * size, features, bias=False)
+        self.norm = nn.BatchNorm1d(features)
+
+    def forward(self, filters: Tensor) -> Tensor:
+        if filters.shape[1] != self.frames:
+            raise ValueError(f"the model was built for clips of {self.frames} frames, not {filters.shape[1]}")
+        return F.relu(self.norm(self.project((filters - self.identity).flatten(1))))
+
+
+class DynamoNet(nn.Module):
+    """Classifies a clip and predicts each next frame of it (Diba et al., ICCV 2019, section 3).
+
+    Input: video (N, 3, T, H, W) in [0, 1]; normalisation is inside, because prediction works on pixels.
+    With `dmr` the flattened filters join the pooled features before the classifier; with `prediction` the
+    filters are applied to the frames. Without both it is the plain backbone.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        num_classes: int,
+        frames: int,
+        generator: FilterGenerator | None,
+        dmr_features: int,
+        predicts: bool,
+        dmr_detached: bool,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.generator = generator
+        self.predicts = predicts
+        self.dmr_detached = dmr_detached
+        self.dmr = MotionRepresentation(frames, generator.size, dmr_features) if dmr_features else None
+        self.fc = nn.Linear(backbone.channels[-1] + dmr_features, num_classes)
+        self.register_buffer("mean", torch.tensor(KINETICS_MEAN).view(1, 3, 1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(KINETICS_STD).view(1, 3, 1, 1, 1), persistent=False)
+
+    def forward(self, video: Tensor) -> ModelOutput:
+        features = self.backbone((video - self.mean) / self.std)
+        representation = features[-1].mean((-3, -2, -1))
+        filters = predicted = None
+        if self.generator is not None:
+            filters = self.generator(features, video.shape[2])
+        if self.dmr is not None:
+            motion = self.dmr(filters.detach() if self.dmr_detached else filters)
+            representation = torch.cat([representation, motion], 1)
+        if self.predicts:
+            predicted = apply_dynamic_filters(video, filters)
+        return ModelOutput(self.fc(representation), predicted, filters)

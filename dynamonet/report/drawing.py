@@ -1,0 +1,99 @@
+"""How every figure looks and how it becomes bytes: style, panels, legend, PNG and SVG."""
+
+import io
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dynamonet.report.collect import Study
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+LINES = ("-", "--", ":", "-.")
+FILLS = ("full", "none", "left", "right")
+DPI = 150
+PANELS_PER_ROW = 3
+SUFFIXES = ("svg", "png")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the report. Without an image it was omitted, and the caption says why."""
+
+    key: str
+    title: str
+    caption: str
+    image: Figure | None = None
+
+
+@contextmanager
+def report_style() -> Iterator[None]:
+    settings = {
+        **sns.axes_style("whitegrid"),
+        **sns.plotting_context("paper"),
+        "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+        "text.parse_math": False,  # a class may be called $x
+        "svg.hashsalt": "dynamonet",
+        "grid.color": "0.9",
+        "axes.edgecolor": "0.4",
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def encode(image: Figure, suffix: str) -> bytes:
+    """The file's bytes, equal for equal figures: no date and no library version inside."""
+    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[suffix]
+    buffer = io.BytesIO()
+    image.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata, bbox_inches="tight", pad_inches=0.08)
+    return buffer.getvalue()
+
+
+def style_of(study: Study, model: str, init: str) -> dict[str, Any]:
+    """Colour and marker tell the model, line and filling how it started: the same in every figure."""
+    position, start = study.models.index(model), study.inits.index(init)
+    palette = sns.color_palette("colorblind", 10)
+    return {
+        "color": palette[position % len(palette)],
+        "marker": MARKERS[position % len(MARKERS)],
+        "linestyle": LINES[start % len(LINES)],
+        "fillstyle": FILLS[start % len(FILLS)],
+    }
+
+
+def panels(
+    count: int, width_in: float, height_in: float, legend_labels: list[str] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """`count` axes in rows of three, with room at the right for a legend of these labels."""
+    columns = min(count, PANELS_PER_ROW)
+    rows = math.ceil(count / columns)
+    legend_in = 0.5 + 0.075 * max(map(len, legend_labels)) if legend_labels else 0
+    # A single row must be as tall as its legend.
+    height_in = max(rows * height_in, 0.3 + 0.19 * len(legend_labels or []))
+    image = Figure(figsize=(columns * width_in + legend_in, height_in), layout="constrained")
+    axes = list(image.subplots(rows, columns, squeeze=False).flat)
+    for unused in axes[count:]:
+        unused.remove()
+    return image, axes[:count]
+
+
+def add_legend(image: Figure) -> None:
+    """One legend for all panels, outside them: it can cover nothing, however many models there are."""
+    handles = {}
+    for axes in image.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if handles:
+        image.legend(handles.values(), handles.keys(), loc="outside right upper", frameon=False)
+
+
+def percent_axis_limits(low: float, high: float) -> tuple[float, float]:
+    """Limits around the data with a margin, at least 10 points apart and within 0 to 100."""
+    margin = max(0.08 * (high - low), (10 - (high - low)) / 2, 1)
+    return max(low - margin, -2), min(high + margin, 102)

@@ -1,0 +1,166 @@
+"""Figures of results: accuracy against cost, ablation, label efficiency and learning curves.
+
+The first three draw the tidy tables, so that a figure cannot say something else than its table.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from dynamonet.errors import UserError
+from dynamonet.report.collect import Study, parse_json
+from dynamonet.report.drawing import Drawing, add_legend, panels, percent_axis_limits, style_of
+from dynamonet.report.table_files import Table
+from dynamonet.report.tables import init_title
+
+INTERVALS = "Bars: 95 % Student t interval over runs, given from 3 runs."
+
+
+def accuracy_cost_figure(study: Study, accuracy: Table | None) -> Drawing:
+    """One panel per data set: top-1 against GMACs per video on a logarithmic axis."""
+    key, title = "accuracy_cost", "Accuracy against cost"
+    if accuracy is None:
+        return Drawing(key, title, "Omitted: no experiment feeds the accuracy table.")
+    points = accuracy.tidy.assign(gmacs_per_video=accuracy.tidy["model"].map(_gmacs_per_video(study)))
+    unmeasured = points.loc[points["gmacs_per_video"].isna(), "arm"].unique()
+    points = points.dropna(subset=["gmacs_per_video", "top1_mean_percent"])
+    if points.empty:
+        return Drawing(key, title, "Omitted: no model has both an evaluated run and a cost measurement.")
+    datasets = [name for name in study.datasets if name in set(points["dataset"])]
+    image, axes = panels(len(datasets), 3.1, 3.0, list(points["arm"].unique()))
+    for dataset, ax in zip(datasets, axes, strict=True):
+        for row in points[points["dataset"] == dataset].to_dict("records"):
+            style = style_of(study, row["model"], row["init"]) | {"linestyle": "none"}
+            spread = np.nan_to_num(row["top1_sd_percent"])
+            ax.errorbar(
+                row["gmacs_per_video"], row["top1_mean_percent"], spread, **style, capsize=2, label=row["arm"]
+            )
+        ax.set(xscale="log", xlabel="GMACs per video", ylabel="Top-1 accuracy (%)")
+        ax.set_title(study.dataset_title(dataset))
+        _log_ticks(ax, points.loc[points["dataset"] == dataset, "gmacs_per_video"])
+    add_legend(image)
+    caption = "Mean over splits and seeds; bars: one standard deviation."
+    if len(unmeasured):
+        caption += f" Not shown, since their cost was not measured: {', '.join(unmeasured)}."
+    return Drawing(key, title, caption, image)
+
+
+def ablation_figure(study: Study, ablation: Table | None) -> Drawing:
+    """One panel per experiment and data set: every run, the mean, and its interval."""
+    key, title = "ablation", "Ablation"
+    if ablation is None or not ablation.tidy["n"].any():
+        return Drawing(key, title, "Omitted: no evaluated run feeds the ablation table.")
+    shown = ablation.tidy[ablation.tidy["top1_n"] > 0]
+    blocks = list(shown.groupby(["experiment", "dataset"], sort=False))
+    most_arms = max(len(block) for _, block in blocks)
+    image, axes = panels(len(blocks), 4.2, 1.1 + 0.3 * most_arms)
+    for ((experiment, dataset), block), ax in zip(blocks, axes, strict=True):
+        runs = study.runs[(study.runs["experiment"] == experiment) & (study.runs["dataset"] == dataset)]
+        for position, row in enumerate(block.to_dict("records")):
+            style = style_of(study, row["model"], row["init"]) | {"linestyle": "none"}
+            same_arm = (runs[["model", "init", "label_fraction"]] == [row[k] for k in _ARM]).all(axis=1)
+            values = runs.loc[same_arm, "top1_percent"].dropna()
+            ax.plot(values, [position] * len(values), "|", color="0.55", markersize=7)
+            half = np.nan_to_num(row["top1_ci95_high_percent"] - row["top1_mean_percent"])
+            ax.errorbar(row["top1_mean_percent"], position, xerr=half, capsize=3, **style)
+        ax.axvline(block["top1_mean_percent"].iloc[0], color="0.6", linewidth=0.8, linestyle=":")
+        ax.set_yticks(range(len(block)), block["arm"])
+        ax.set(ylim=(len(block) - 0.5, -0.5), xlabel="Top-1 accuracy (%)")
+        ax.set_title(f"{experiment}: {study.dataset_title(dataset)}")
+        ax.grid(visible=False, axis="y")
+    caption = f"{INTERVALS} Ticks: single runs. Dotted: the mean of the first arm, the reference."
+    return Drawing(key, title, caption, image)
+
+
+_ARM = ("model", "init", "label_fraction")
+
+
+def label_efficiency_figure(study: Study, table: Table | None) -> Drawing:
+    """One panel per data set: top-1 against the share of labels on a logarithmic axis."""
+    key, title = "label_efficiency", "Label efficiency"
+    if table is None or not table.tidy["n"].any():
+        return Drawing(key, title, "Omitted: no evaluated run feeds the label efficiency table.")
+    points = table.tidy[table.tidy["top1_n"] > 0]
+    datasets = [name for name in study.datasets if name in set(points["dataset"])]
+    curves = points[["model", "init"]].drop_duplicates().itertuples(index=False)
+    labels = {(c.model, c.init): f"{study.model_title(c.model)}, {init_title(c.init)}" for c in curves}
+    image, axes = panels(len(datasets), 3.4, 3.0, list(labels.values()))
+    for dataset, ax in zip(datasets, axes, strict=True):
+        panel = points[points["dataset"] == dataset]
+        for number, ((model, init), label) in enumerate(labels.items()):
+            curve = panel[(panel["model"] == model) & (panel["init"] == init)].sort_values("label_fraction")
+            half = np.nan_to_num(curve["top1_ci95_high_percent"] - curve["top1_mean_percent"])
+            # Shifted by a few per cent, so that bars of equal fractions stand beside each other.
+            share_percent = 100 * curve["label_fraction"] * 1.03 ** (number - (len(labels) - 1) / 2)
+            style = style_of(study, model, init)
+            if len(curve):
+                ax.errorbar(share_percent, curve["top1_mean_percent"], half, **style, capsize=2, label=label)
+        ax.set(xscale="log", xlabel="Share of training labels (%)", ylabel="Top-1 accuracy (%)")
+        ax.set_title(study.dataset_title(dataset))
+        _log_ticks(ax, 100 * panel["label_fraction"])
+    add_legend(image)
+    return Drawing(key, title, f"{INTERVALS} Points of equal share are shifted sideways to keep them apart.", image)
+
+
+def learning_curves_figure(study: Study) -> Drawing:
+    """One panel per task and data set: mean over the runs of an arm, with a band of one deviation."""
+    key, title = "learning_curves", "Learning curves"
+    # Runs with fewer labels take fewer steps: they have no place on the same axis.
+    runs = study.runs.drop_duplicates("run")
+    runs = runs[runs["run"].isin(study.fits) & (runs["label_fraction"] == runs["label_fraction"].max())]
+    logs = [_read_log(study, run) for run in runs.to_dict("records")]
+    logs = [log for log in logs if log is not None]
+    if not logs:
+        return Drawing(key, title, "Omitted: no fitted run has a log.")
+    steps = pd.concat(logs, ignore_index=True)
+    steps["arm"] = study.arm_labels(steps)
+    blocks = list(steps.groupby(["task", "dataset"], sort=False))
+    image, axes = panels(len(blocks), 3.4, 2.8, list(steps["arm"].unique()))
+    for ((task, dataset), block), ax in zip(blocks, axes, strict=True):
+        scored = block["train_top1_percent"].notna().all()
+        value = "train_top1_percent" if scored else "loss"
+        for (model, init, arm), curve in block.groupby(["model", "init", "arm"], sort=False):
+            style = style_of(study, model, init) | {"marker": None}
+            by_step = curve.groupby("step")[value].agg(["mean", "std"]).fillna(0)
+            ax.plot(by_step.index, by_step["mean"], **style, label=arm)
+            low, high = by_step["mean"] - by_step["std"], by_step["mean"] + by_step["std"]
+            ax.fill_between(by_step.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
+        ax.set(xlabel="Step", ylabel="Top-1 on training clips (%)" if scored else "Loss")
+        ax.set_title(f"{'Pretraining' if task == 'pretrain' else 'Training'}: {study.dataset_title(dataset)}")
+    add_legend(image)
+    caption = f"Mean over runs; band: one standard deviation. Logs of {len(logs)} of {len(runs)} fitted runs."
+    return Drawing(key, title, caption, image)
+
+
+def _gmacs_per_video(study: Study) -> dict[str, float]:
+    return {name: record.number("metrics.gmacs_per_video") for name, record in study.measures.items()}
+
+
+def _log_ticks(ax: Axes, values: pd.Series) -> None:
+    """Plain numbers at 1, 2 and 5 times powers of ten: a narrow range would else show no number at all."""
+    low, high = values.min() / 1.3, values.max() * 1.3
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    multiples = [1, 2, 5] if high / low < 300 else [1]
+    ticks = sorted(m * decade for decade in decades for m in multiples if low <= m * decade <= high)
+    ax.set_xlim(low, high)
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _read_log(study: Study, run: dict) -> pd.DataFrame | None:
+    path = study.directory / f"runs/{run['run']}/log.jsonl"
+    if not path.is_file():
+        return None
+    lines = path.read_text().splitlines()
+    rows = [parse_json(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line]
+    log = pd.DataFrame(rows)
+    for column in ("step", "loss", "train_top1"):
+        if column not in log:
+            raise UserError(f"{path} has no '{column}': fit this run again.")
+    # A resumed run logs the steps after its checkpoint again: the later line is the one that counts.
+    log = log.drop_duplicates("step", keep="last").sort_values("step")
+    log["train_top1_percent"] = 100 * log["train_top1"].astype(float)
+    kept = log[["step", "loss", "train_top1_percent"]]
+    return kept.assign(**{k: run[k] for k in ("run", "task", "dataset", "model", "init", "label_fraction")})

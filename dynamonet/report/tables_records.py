@@ -1,0 +1,201 @@
+"""The tables that describe models, data sets and runs rather than results: cost, runtime, datasets, runs."""
+
+from typing import Any
+
+import pandas as pd
+
+from dynamonet.report.collect import Record, Study
+from dynamonet.report.statistics import summarise
+from dynamonet.report.table_files import NOT_APPLICABLE, STALE, Table, number
+
+SHORT = 12  # hex digits of a hash that are shown: enough to tell any two apart
+
+COUNTS = {
+    "videos_listed": "counts.listed",
+    "videos_found": "counts.found",
+    "videos_decodable": "counts.decodable",
+    "classes": "counts.classes",
+    "frames": "metrics.frames",
+}
+
+
+def cost_table(study: Study) -> Table:
+    tidy = pd.DataFrame([_cost(study, name) for name in study.models])
+    readable = pd.DataFrame(
+        {
+            "Model": row["title"],
+            "Clip (frames × stride × crop px)": row["clip"] or "missing",
+            "GMACs per clip": number(row["gmacs_per_clip"], 2),
+            "Views per video": number(row["views_per_video"], 0),
+            "GMACs per video": number(row["gmacs_per_video"], 1),
+            "Parameters, M": number(row["parameters_m"], 2),
+        }
+        for row in tidy.to_dict("records")
+    )
+    return Table("cost", "Cost", tidy, readable, _unmeasured(study))
+
+
+def runtime_table(study: Study) -> Table:
+    """The one table whose values are measured times: it alone differs between equal studies."""
+    tidy = pd.DataFrame([_runtime(study, name) for name in study.models])
+    readable = pd.DataFrame(
+        {
+            "Model": row["title"],
+            "Latency ms, median (p10–p90)": _latency(row),
+            "Clips/s": number(row["clips_per_s"], 1),
+            "Batch": number(row["batch_size"], 0),
+            "Peak memory MiB": number(row["peak_memory_mib"], 0),
+            "Device": row["device"] or "missing",
+            "Pretraining s": number(row["pretraining_wall_s_mean"], 1),
+            "Training s": number(row["training_wall_s_mean"], 1),
+            "Training clips/s": number(row["training_clips_per_s_mean"], 1),
+            "Waiting for data %": number(row["training_data_wait_percent_mean"], 1),
+            "Training runs": str(row["training_runs"]),
+        }
+        for row in tidy.to_dict("records")
+    )
+    notes = ["Pretraining and training: mean wall-clock seconds of a run, over the runs that were fitted."]
+    return Table("runtime", "Runtime", tidy, readable, [*notes, *_unmeasured(study)])
+
+
+def datasets_table(study: Study) -> Table:
+    tidy = pd.DataFrame([_dataset(study, name) for name in study.datasets])
+    # A missing manifest must not turn the other data sets' counts into floats.
+    tidy = tidy.astype(dict.fromkeys(COUNTS, "Int64"))
+    readable = pd.DataFrame(
+        {
+            "Data set": row["title"],
+            "Layout": row["layout"],
+            "Videos listed": _count_or_missing(row["videos_listed"]),
+            "found": _count_or_missing(row["videos_found"]),
+            "decodable": _count_or_missing(row["videos_decodable"]),
+            "Classes": _count_or_missing(row["classes"]),
+            "Train / test by split": row["train_test_by_split"] or "missing",
+            "Frames": _count_or_missing(row["frames"]),
+            "Size MiB": number(row["size_mib"], 1),
+            "Manifest": row["manifest_sha256"][:SHORT] or "missing",
+        }
+        for row in tidy.to_dict("records")
+    )
+    return Table("datasets", "Data sets", tidy, readable)
+
+
+def runs_table(study: Study) -> Table:
+    experiments = study.runs.groupby("run", sort=False)["experiment"].agg(", ".join)
+    runs = study.runs.drop_duplicates("run")
+    tidy = pd.DataFrame(
+        [_run(study, run, experiments[run["run"]]) for run in runs.to_dict("records")]
+    ).sort_values("run", ignore_index=True)
+    readable = pd.DataFrame(
+        {
+            "Run": row["run"],
+            "Experiments": row["experiments"],
+            "State": row["state"] + (STALE if row["stale"] else ""),
+            "Stale because": row["stale"] or NOT_APPLICABLE,
+            "Spec": row["spec_sha256"][:SHORT] or NOT_APPLICABLE,
+            "Commit": row["git_commit"][:SHORT] or NOT_APPLICABLE,
+            "Uncommitted changes": row["git_dirty"] or NOT_APPLICABLE,
+            "Weights": row["weights_sha256"][:SHORT] or NOT_APPLICABLE,
+            "Start": row["init"] if row["init"] == "scratch" else f"{row['init']} {row['init_sha256'][:SHORT]}",
+            "Training videos": number(row["videos_fitted"], 0),
+            "Scored / listed": f"{row['videos_scored']}/{row['videos_listed']}",
+            "Device": row["device"] or NOT_APPLICABLE,
+        }
+        for row in tidy.to_dict("records")
+    )
+    return Table("runs", "Runs", tidy, readable)
+
+
+def _unmeasured(study: Study) -> list[str]:
+    absent = [study.model_title(name) for name in study.models if name not in study.measures]
+    return [f"Missing {len(absent)} of {len(study.models)} measurements: {', '.join(absent)}."] if absent else []
+
+
+def _cost(study: Study, name: str) -> dict[str, Any]:
+    measure = study.measures.get(name)
+    row: dict[str, Any] = {"model": name, "title": study.model_title(name), "clip": ""}
+    if measure is not None:
+        row["clip"] = " × ".join(str(measure.get(f"clip.{part}")) for part in ("frames", "stride", "crop"))
+    for key in ("gmacs_per_clip", "views_per_video", "gmacs_per_video", "parameters_m"):
+        row[key] = measure.number(f"metrics.{key}") if measure else float("nan")
+    return row
+
+
+def _runtime(study: Study, name: str) -> dict[str, Any]:
+    measure = study.measures.get(name)
+    row: dict[str, Any] = {
+        "model": name,
+        "title": study.model_title(name),
+        "device": measure.get("provenance.device") if measure else "",
+    }
+    keys = ("latency_ms_median", "latency_ms_p10", "latency_ms_p90", "clips_per_s", "batch_size", "peak_memory_mib")
+    for key in keys:
+        # Peak memory, say, is null where a device has no counter for it.
+        known = measure is not None and measure.find(f"metrics.{key}") is not None
+        row[key] = measure.number(f"metrics.{key}") if known else float("nan")
+    runs = study.runs.drop_duplicates("run")
+    for task, stem in (("pretrain", "pretraining"), ("train", "training")):
+        chosen = runs.loc[(runs["model"] == name) & (runs["task"] == task), "run"]
+        fits = [study.fits[run] for run in chosen if run in study.fits]
+        row[f"{stem}_runs"] = len(fits)
+        row[f"{stem}_wall_s_mean"] = _mean(fits, "time.wall_s")
+        row[f"{stem}_clips_per_s_mean"] = _mean(fits, "time.clips_per_s")
+        row[f"{stem}_data_wait_percent_mean"] = 100 * _mean(fits, "time.data_wait_share")
+    return row
+
+
+def _mean(records: list[Record], key: str) -> float:
+    return summarise(record.number(key) for record in records).mean
+
+
+def _latency(row: dict[str, Any]) -> str:
+    median, low, high = (number(row[f"latency_ms_{key}"], 1) for key in ("median", "p10", "p90"))
+    return "missing" if median == NOT_APPLICABLE else f"{median} ({low}–{high})"
+
+
+def _dataset(study: Study, name: str) -> dict[str, Any]:
+    manifest = study.manifests.get(name)
+    row: dict[str, Any] = {
+        "dataset": name,
+        "title": study.dataset_title(name),
+        "layout": study.plan.get("datasets")[name]["layout"],
+    }
+    for column, key in COUNTS.items():
+        row[column] = int(manifest.number(key)) if manifest else None
+    splits = manifest.get("counts.splits") if manifest else {}
+    parts = [f"{split}: {part['train']}/{part['test']}" for split, part in sorted(splits.items())]
+    row["train_test_by_split"] = ", ".join(parts)
+    row["size_mib"] = manifest.number("metrics.bytes") / 2**20 if manifest else float("nan")
+    row["manifest_sha256"] = manifest.get("manifest_sha256") if manifest else ""
+    return row
+
+
+def _count_or_missing(value: float | None) -> str:
+    return "missing" if pd.isna(value) else f"{int(value)}"
+
+
+def _run(study: Study, run: dict[str, Any], experiments: str) -> dict[str, Any]:
+    fit = study.fits.get(run["run"])
+    init = fit.find("provenance.init") if fit else None
+    packages = fit.get("provenance.packages") if fit else {}
+    return {
+        "run": run["run"],
+        "experiments": experiments,
+        "task": run["task"],
+        **{field: run[field] for field in ("model", "dataset", "split", "label_fraction", "init", "seed", "state")},
+        "stale": run["stale"],
+        "spec_sha256": fit.get("spec_sha256") if fit else "",
+        "git_commit": (fit.find("provenance.git_commit") or "") if fit else "",
+        "git_dirty": {True: "yes", False: "no", None: ""}[fit.find("provenance.git_dirty")] if fit else "",
+        "code_sha256": fit.get("provenance.code_sha256") if fit else "",
+        "manifest_sha256": fit.get("provenance.manifest_sha256") if fit else "",
+        "weights_sha256": fit.get("weights_sha256") if fit else "",
+        "init_run": init["run"] if init else "",
+        "init_sha256": init["weights_sha256"] if init else "",
+        "videos_fitted": fit.number("counts.videos") if fit else float("nan"),
+        "videos_listed": run["videos_listed"],
+        "videos_scored": run["videos_scored"],
+        "device": fit.get("provenance.device") if fit else "",
+        "python": fit.get("provenance.python") if fit else "",
+        "packages": "; ".join(f"{name} {version}" for name, version in sorted(packages.items())),
+    }

@@ -1,0 +1,145 @@
+"""One run, resolved and frozen: what `spec.json` holds and what a run's name is the hash of. Free of torch."""
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+
+from dynamonet.errors import UserError
+from dynamonet.files import canonical_json, read_json, sha256_text, write_json
+from dynamonet.models.card import Clip, Frozen
+
+
+class Recipe(Frozen):
+    """How a run is trained. A step is one optimiser update on one batch of clips."""
+
+    steps: int = Field(ge=1, description="optimiser updates")
+    batch_size: int = Field(ge=2, description="clips per update")
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(gt=0, description="peak; decays to zero along a cosine")
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, description="linear warm-up of the learning rate")
+    gradient_clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient, None for none")
+    prediction_weight: float = Field(
+        default=1.0, ge=0, description="λ: weight of frame prediction, for models that predict"
+    )
+    prediction_loss: Literal["smooth_l1", "l1", "l2"] = Field(
+        default="smooth_l1", description="divided by the loss of copying the last frame, so that 1 means no better"
+    )
+    crop_scales: tuple[float, ...] = Field(
+        default=(1.0,), min_length=1, description="sides of the training crop, as fractions of the short side"
+    )
+    flip: bool = Field(default=False, description="random horizontal flips (wrong for classes that name a direction)")
+    log_every: int = Field(default=10, ge=1, description="steps between lines of log.jsonl")
+    checkpoint_every: int = Field(default=50, ge=1, description="steps between checkpoints")
+
+    @model_validator(mode="after")
+    def _scales_fit(self):
+        if not all(0 < scale <= 1 for scale in self.crop_scales):
+            raise ValueError("crop_scales must lie in (0, 1]")
+        return self
+
+
+class Views(Frozen):
+    """The views of a video that evaluation averages: `clips` in time times `crops` in space."""
+
+    clips: int = Field(default=1, ge=1)
+    crops: Literal[1, 3] = 1
+
+
+class RunSpec(Frozen):
+    """Everything that determines a run's numbers, apart from the data's bytes and the code."""
+
+    task: Literal["pretrain", "train"]
+    model: str = Field(description="the study's name for the model")
+    build: str = Field(description="the catalogue's name for it")
+    options: dict
+    clip: Clip
+    extra_frames: int
+    dataset: str
+    dataset_key: str = Field(description="what the data set was generated from, or its layout")
+    split: int
+    label_fraction: float = Field(gt=0, le=1, description="share of each class's training videos used")
+    init: str | None = Field(description="name of the run whose weights this one starts from")
+    recipe: Recipe
+    views: Views
+    seed: int
+    threads: int = Field(ge=1, description="CPU threads: part of the result, because sums change with their order")
+
+    @property
+    def sha256(self) -> str:
+        return sha256_text(canonical_json(self.model_dump(mode="json")))
+
+    @property
+    def run(self) -> str:
+        """Readable name, ending in the hash: a changed setting is a new run."""
+        parts = ["pretrain"] if self.task == "pretrain" else []
+        parts += [self.model, f"{self.dataset}.{self.split}"]
+        if self.label_fraction < 1:
+            parts.append(f"{100 * self.label_fraction:g}pct")
+        return "-".join([*parts, f"s{self.seed}", self.sha256[:8]])
+
+    def save(self, path: Path) -> None:
+        write_json(path, {"run_name": self.run, **self.model_dump(mode="json")})
+
+
+class NamedRunSpec(RunSpec):
+    """A run's spec as `spec.json` holds it: with its name, against which the settings are checked."""
+
+    run_name: str
+
+
+SpecKind = TypeVar("SpecKind", bound=Frozen)
+
+
+class DatasetSpec(Frozen):
+    """A data set to prepare."""
+
+    dataset: str
+    layout: str
+    root: str
+    max_unusable: int
+
+
+class ModelSpec(Frozen):
+    """A model whose cost is measured."""
+
+    model: str
+    build: str
+    options: dict
+    clip: Clip
+    num_classes: int
+    views: Views
+    threads: int
+
+
+def read_spec(kind: type[SpecKind], path: Path) -> SpecKind:
+    """Read the spec of a stage. Raises UserError if it is absent or not of this kind."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: write the study's specs with `snakemake specs`")
+    try:
+        return kind.model_validate(read_json(path))
+    except (ValidationError, ValueError) as error:
+        raise UserError(f"{path} is not a {kind.__name__}: {first_problem(error)}") from error
+
+
+def load_spec(path: Path) -> RunSpec:
+    """Read a run's `spec.json`. Raises UserError if it is absent, not a spec, or edited after it was written."""
+    spec = read_spec(NamedRunSpec, path)
+    resolved = RunSpec(**{name: getattr(spec, name) for name in RunSpec.model_fields})
+    if resolved.run != spec.run_name:
+        raise UserError(
+            f"{path} was edited: its settings now hash to {resolved.run}; change the study file instead and run again"
+        )
+    return resolved
+
+
+def first_problem(error: Exception) -> str:
+    """One line of a pydantic error: the key and what is wrong with it."""
+    if not isinstance(error, ValidationError):
+        return f"{type(error).__name__}: {error}"
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    message = {"extra_forbidden": "unknown key", "missing": "key is missing"}.get(problem["type"], problem["msg"])
+    return f"{where}: {message}" if where else message

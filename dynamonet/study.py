@@ -1,0 +1,284 @@
+"""The study file: validated, and expanded into runs. The only place that expands the matrix. Free of torch."""
+
+import re
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from dynamonet.data.listing import layout_names
+from dynamonet.data.motion import MotionConfig
+from dynamonet.errors import UserError
+from dynamonet.files import canonical_json, sha256_text
+from dynamonet.models.card import Clip, Frozen
+from dynamonet.models.catalogue import check_options, model_module
+from dynamonet.spec import Recipe, RunSpec, Views, first_problem
+
+NAME = re.compile(r"[A-Za-z0-9_]+")
+SCRATCH = "scratch"
+MOTION = "{motion}"
+TABLES = Literal["accuracy", "ablation", "label_efficiency", "frame_prediction"]
+
+
+class DatasetConfig(Frozen):
+    layout: str = Field(description="how the data set lies on disk: a file in dynamonet/data/layouts")
+    root: str = Field(description="its folder; {root} is the study's root, {motion} the embedded motion set")
+    title: str | None = None
+    splits: tuple[int, ...] = (1,)
+    max_unusable: int = Field(default=0, ge=0, description="listed videos that may be missing or undecodable")
+
+
+class ModelConfig(Frozen):
+    build: str = Field(description="name in the catalogue: dynamonet or a file in baselines/")
+    title: str | None = None
+    options: dict = {}
+    clip: Clip | None = Field(default=None, description="None: the clip of the model's card")
+    init_from: str | None = Field(
+        default=None, description="the model whose run it starts from, where it has none of its own"
+    )
+
+
+class Experiment(Frozen):
+    claim: str = Field(description="what the experiment is to show")
+    task: Literal["pretrain", "train"] = "train"
+    models: tuple[str, ...] = Field(min_length=1, description="the first is the one that others are compared with")
+    dataset: str
+    splits: tuple[int, ...] | None = Field(default=None, description="None: all splits of the data set")
+    init: tuple[str, ...] = Field(
+        default=(SCRATCH,), min_length=1, description="`scratch` or an experiment whose runs give the weights"
+    )
+    label_fractions: tuple[float, ...] = Field(default=(1.0,), min_length=1)
+    recipe: str
+    tables: tuple[TABLES, ...] = ()
+
+
+class Selector(Frozen):
+    """Runs of an experiment, by the fields that are given."""
+
+    experiment: str
+    model: str
+    init: str | None = None
+    label_fraction: float | None = None
+
+
+class Claim(Frozen):
+    text: str
+    metric: Literal["top1", "psnr_db"] = "top1"
+    treatment: Selector
+    control: Selector
+
+
+class Study(Frozen):
+    name: str = Field(description="results go to results/<name>")
+    title: str
+    description: str = ""
+    root: str | None = Field(default=None, description="fills {root} in the data sets' roots")
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    threads: int = Field(default=1, ge=1, description="CPU threads of each training and evaluation")
+    views: Views = Views()
+    motion: MotionConfig | None = Field(default=None, description="the embedded motion set, generated when used")
+    measured_classes: int = Field(default=400, ge=2, description="classes of the models whose cost is measured")
+    datasets: dict[str, DatasetConfig]
+    models: dict[str, ModelConfig]
+    recipes: dict[str, Recipe]
+    experiments: dict[str, Experiment]
+    claims: dict[str, Claim] = {}
+
+    @property
+    def directory(self) -> Path:
+        return Path("results") / self.name
+
+    @property
+    def motion_root(self) -> Path:
+        if self.motion is None:
+            raise UserError("a data set's root is {motion} but the study has no key motion")
+        return motion_root(self.motion)
+
+    def dataset_root(self, dataset: str) -> Path:
+        root = self.datasets[dataset].root
+        if "{root}" in root:
+            if not self.root:
+                raise UserError("the study needs the folder of your clips: add --config root=PATH")
+            root = root.replace("{root}", self.root)
+        if root.startswith(MOTION):
+            return Path(str(self.motion_root) + root.removeprefix(MOTION))
+        return Path(root).expanduser()
+
+    def is_generated(self, dataset: str) -> bool:
+        return self.datasets[dataset].root.startswith(MOTION)
+
+    def clip(self, model: str) -> Clip:
+        config = self.models[model]
+        return config.clip or model_module(config.build).CARD.clip
+
+
+def motion_root(config: MotionConfig) -> Path:
+    """Folder of an embedded set; its name ends in the hash of what it is generated from."""
+    return Path("data") / f"motion-{sha256_text(canonical_json(config.model_dump(mode='json')))[:8]}"
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """All runs of a study: `runs` by name, parents before children; `experiments` -> descriptions of its runs."""
+
+    runs: dict[str, RunSpec]
+    experiments: dict[str, list[dict]]
+
+
+def read_config(path: Path) -> dict:
+    """Read a study file. Raises UserError if it does not exist or is not a YAML mapping."""
+    try:
+        config = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise UserError(f"cannot read the study file {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{path} is not a study: it must be a mapping of keys")
+    return config
+
+
+def load_study(config: dict) -> Study:
+    """Validate a study. Raises UserError naming the first key that is wrong."""
+    try:
+        study = Study.model_validate(config)
+    except ValidationError as error:
+        raise UserError(f"study {config.get('name', '')!r}: {first_problem(error)}") from error
+    _check_names(study)
+    _check_references(study)
+    return study
+
+
+def check_roots(study: Study) -> None:
+    """Refuse data sets whose folder is not there. Raises UserError naming the data set and the folder."""
+    for dataset in study.datasets:
+        root = study.dataset_root(dataset)
+        if not study.is_generated(dataset) and not root.is_dir():
+            raise UserError(f"datasets.{dataset}.root: the folder {root} does not exist")
+
+
+def _check_names(study: Study) -> None:
+    kinds = {
+        "name": [study.name],
+        "datasets": study.datasets,
+        "models": study.models,
+        "experiments": study.experiments,
+        "claims": study.claims,
+    }
+    for kind, names in kinds.items():
+        for name in names:
+            if not NAME.fullmatch(name):
+                raise UserError(f"{kind}: {name!r} is not a name: use letters, digits and _")
+
+
+def _check_references(study: Study) -> None:
+    for name, dataset in study.datasets.items():
+        if dataset.layout not in layout_names():
+            raise UserError(
+                f"datasets.{name}.layout: there is no layout {dataset.layout!r}: known are {', '.join(layout_names())}"
+            )
+    for name, model in study.models.items():
+        try:
+            check_options(model.build, model.options)
+        except UserError as error:
+            raise UserError(f"models.{name}: {error}") from error
+        if model.init_from is not None:
+            _known(f"models.{name}.init_from", model.init_from, study.models)
+    for name, experiment in study.experiments.items():
+        where = f"experiments.{name}"
+        for model in experiment.models:
+            _known(f"{where}.models", model, study.models)
+        _known(f"{where}.dataset", experiment.dataset, study.datasets)
+        _known(f"{where}.recipe", experiment.recipe, study.recipes)
+        for split in experiment.splits or ():
+            _known(f"{where}.splits", split, study.datasets[experiment.dataset].splits)
+        for init in experiment.init:
+            _known(f"{where}.init", init, (SCRATCH, *study.experiments))
+    for name, claim in study.claims.items():
+        for side, selector in (("treatment", claim.treatment), ("control", claim.control)):
+            _known(f"claims.{name}.{side}.experiment", selector.experiment, study.experiments)
+            _known(f"claims.{name}.{side}.model", selector.model, study.experiments[selector.experiment].models)
+
+
+def _known(where: str, value, known) -> None:
+    if value not in known:
+        raise UserError(f"{where}: there is no {value!r}: known are {', '.join(str(k) for k in known)}")
+
+
+def expand(study: Study) -> Expansion:
+    """Every run of every experiment, once. Raises UserError for an experiment that starts from itself."""
+    runs: dict[str, RunSpec] = {}
+    experiments: dict[str, list[dict]] = {}
+
+    def expand_experiment(name: str, below: tuple[str, ...]) -> list[dict]:
+        if name in below:
+            raise UserError(f"experiments.{name}.init: starts from itself ({' -> '.join((*below, name))})")
+        if name not in experiments:
+            experiment = study.experiments[name]
+            parents = {
+                init: expand_experiment(init, (*below, name)) for init in experiment.init if init != SCRATCH
+            }
+            experiments[name] = list(_expand_one(study, name, parents, runs))
+        return experiments[name]
+
+    for name in study.experiments:
+        expand_experiment(name, ())
+    return Expansion(runs, {name: experiments[name] for name in study.experiments})
+
+
+def _expand_one(study: Study, name: str, parents: dict[str, list[dict]], runs: dict[str, RunSpec]):
+    experiment = study.experiments[name]
+    splits = experiment.splits or study.datasets[experiment.dataset].splits
+    for model, init, fraction, split, seed in product(
+        experiment.models, experiment.init, experiment.label_fractions, splits, study.seeds
+    ):
+        parent = None if init == SCRATCH else _parent(study, name, init, parents[init], model, seed)
+        spec = _spec(study, experiment, model, parent, fraction, split, seed)
+        runs[spec.run] = spec
+        yield {
+            "run": spec.run,
+            "model": model,
+            "dataset": experiment.dataset,
+            "split": split,
+            "label_fraction": fraction,
+            "init": init,
+            "seed": seed,
+        }
+
+
+def _parent(study: Study, name: str, init: str, candidates: list[dict], model: str, seed: int) -> str:
+    """The one run of experiment `init` with this seed, of this model or of the one it may start from."""
+    for source in (model, study.models[model].init_from):
+        found = {c["run"] for c in candidates if c["model"] == source and c["seed"] == seed}
+        if len(found) == 1:
+            return found.pop()
+        if found:
+            raise UserError(f"experiments.{name}.init: {init} has {len(found)} runs of {source!r}, seed {seed}: one is needed")
+    raise UserError(
+        f"experiments.{name}.init: {init} has no run of {model!r}; add it there or set models.{model}.init_from"
+    )
+
+
+def _spec(study, experiment: Experiment, model: str, parent: str | None, fraction: float, split: int, seed: int):
+    config = study.models[model]
+    dataset = study.datasets[experiment.dataset]
+    return RunSpec(
+        task=experiment.task,
+        model=model,
+        build=config.build,
+        options=config.options,
+        clip=study.clip(model),
+        extra_frames=model_module(config.build).CARD.extra_frames,
+        dataset=experiment.dataset,
+        dataset_key=study.motion_root.name if study.is_generated(experiment.dataset) else dataset.layout,
+        split=split,
+        label_fraction=fraction,
+        init=parent,
+        recipe=study.recipes[experiment.recipe],
+        views=study.views,
+        seed=seed,
+        threads=study.threads,
+    )

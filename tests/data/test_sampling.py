@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from dynamonet.data.sampling import epoch_order, generator, random_clip, span, uniform_clips
+
+
+def test_draws_depend_on_every_key_and_on_nothing_else():
+    draw = generator(0, 1, "video", "crop").random()
+    assert draw == generator(0, 1, "video", "crop").random()
+    others = [(1, 1, "video", "crop"), (0, 2, "video", "crop"), (0, 1, "other", "crop"), (0, 1, "video", "clip")]
+    assert draw not in [generator(*keys).random() for keys in others]
+    assert generator("a", "bc").random() != generator("ab", "c").random()
+
+
+def test_draws_are_the_same_on_every_machine():
+    assert generator(0, 0, "video", "clip").integers(1_000_000) == 171034
+
+
+@pytest.mark.parametrize("video_frames", [1, 5, 31, 32, 300])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_random_clip_stays_inside_and_loops(video_frames, stride):
+    for key in range(50):
+        clip = random_clip(video_frames, 16, stride, generator(key))
+        assert clip.shape == (16,)
+        assert clip.min() >= 0 and clip.max() < video_frames
+        assert set(np.diff(clip) % video_frames) == {stride % video_frames}
+
+
+def test_random_clip_reaches_both_ends():
+    starts = {random_clip(20, 16, 1, generator(key))[0] for key in range(200)}
+    assert starts == {0, 1, 2, 3, 4}
+
+
+def test_uniform_clips():
+    assert [clip[0] for clip in uniform_clips(100, 10, 1, 3)] == [0, 45, 90]
+    assert uniform_clips(100, 10, 1, 1)[0].tolist() == list(range(45, 55))
+    assert uniform_clips(3, 5, 1, 2)[1].tolist() == [0, 1, 2, 0, 1]
+    assert span(16, 2) == 31
+
+
+def test_epoch_order_is_a_permutation_of_its_own():
+    assert sorted(epoch_order(10, 0, 0)) == list(range(10))
+    assert epoch_order(10, 0, 0).tolist() != epoch_order(10, 0, 1).tolist()
+    assert epoch_order(10, 0, 0).tolist() == epoch_order(10, 0, 0).tolist()

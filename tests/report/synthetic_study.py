@@ -1,0 +1,223 @@
+"""A synthetic study: every record that the report reads, written without running any stage."""
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dynamonet.files import write_json, write_text
+
+NASTY_CLASS = "<b>&_%"
+CLASSES = ["left", "right", NASTY_CLASS, "clockwise", "zoom in", "zoom out"]
+TITLES = {
+    "dynamonet": "DynamoNet R3D-10",
+    "no_dmr": "DynamoNet without DMR",
+    "fixed_filters": "DynamoNet, fixed filters",
+    "c3d": "C3D",
+    "r2plus1d": "R(2+1)D-10",
+    "slow_only": "Slow-only R-50 (narrow)",
+    "tsn": "TSN",
+    "tsm": "TSM",
+    "i3d": "I3D",
+    "x3d": "X3D-S",
+    "mc3": "MC3-18",
+    "lstm": "CNN + LSTM_50 % <b>&",
+}
+DATASETS = {
+    "ucf101": {"title": "UCF101 (motion)", "layout": "ucf101", "splits": [1, 2, 3]},
+    "hmdb51": {"title": "HMDB51", "layout": "hmdb51", "splits": [1, 2, 3]},
+    "kinetics": {"title": "Kinetics (small)", "layout": "kinetics", "splits": [1]},
+}
+SCORED = 24
+WEIGHTS_DMR = {"dynamonet": 0.84, "no_dmr": 0.79, "fixed_filters": 0.8}
+NEVER = "the run never ran"
+
+
+def default_top1(run: dict) -> float:
+    """Plausible and different for every run, without any random state."""
+    base = WEIGHTS_DMR.get(run["model"], 0.6 + zlib.crc32(run["model"].encode()) % 20 / 100)
+    base += 0.06 * np.log10(run["label_fraction"]) * (3 if run["init"] == "scratch" else 1.5)
+    noise = zlib.crc32(json.dumps([run["dataset"], run["split"], run["seed"], run["model"]]).encode()) % 100
+    return round(float(base - 0.08 * (run["dataset"] == "hmdb51") + noise / 2500), 4)
+
+
+def planned_run(model: str, dataset: str, split: int, seed: int, init: str = "scratch", fraction: float = 1.0) -> dict:
+    run = {"model": model, "dataset": dataset, "split": split, "label_fraction": fraction, "init": init, "seed": seed}
+    digest = f"{zlib.crc32(json.dumps(run).encode()):08x}"
+    return {"run": f"{model}-{dataset}.{split}-s{seed}-{digest}", **run}
+
+
+def plan(models: int = 5, datasets: int = 3) -> dict:
+    """The study file: `main` on all data sets, an ablation with six runs an arm, labels, and a pretraining."""
+    names, sets = list(TITLES)[:models], dict(list(DATASETS.items())[:datasets])
+    main = [planned_run(m, d, s, 0) for m in names for d in sets for s in sets[d]["splits"]]
+    ablation = [planned_run(m, "ucf101", s, seed) for seed in (0, 1, 2) for s in (1, 2) for m in names[:3]]
+    labels = [
+        planned_run("dynamonet", "ucf101", 1, seed, init, fraction)
+        for init in ("scratch", "pretrain")
+        for fraction in (0.1, 0.25, 0.5, 1.0)
+        for seed in (0, 1, 2)
+    ]
+    pretrain = [planned_run("dynamonet", "ucf101", 1, seed) for seed in (0, 1, 2)]
+    for run in pretrain:
+        run["run"] = f"pretrain-{run['run']}"
+    arms = {"metric": "top1", "treatment": {"experiment": "ablation", "model": "dynamonet"}}
+    return {
+        "name": "demo",
+        "title": "Does motion need <dynamic> filters?",
+        "description": "A synthetic study that has every record & every table.",
+        "datasets": sets,
+        "models": {
+            name: {"title": TITLES[name], "build": name, "options": {}, "clip": {"frames": 16, "stride": 1, "crop": 64}}
+            for name in names
+        },
+        "experiments": {
+            "ablation": _experiment("Each part counts", "train", ["ablation"], ablation),
+            "labels": _experiment("Pretraining saves labels", "train", ["label_efficiency"], labels),
+            "main": _experiment("It is more accurate", "train", ["accuracy", "frame_prediction"], main),
+            "pretrain": _experiment("Frames can be predicted", "pretrain", ["frame_prediction"], pretrain),
+        },
+        "claims": {
+            "dmr": {"text": "The DMR helps", **arms, "control": {"experiment": "ablation", "model": "no_dmr"}},
+            "fixed": {"text": "Filters help", **arms, "control": {"experiment": "ablation", "model": "fixed_filters"}},
+            "pretraining": {
+                "text": "Pretraining helps at every label fraction",
+                "metric": "top1",
+                "treatment": {"experiment": "labels", "init": "pretrain"},
+                "control": {"experiment": "labels", "init": "scratch"},
+            },
+        },
+    }
+
+
+def _experiment(claim: str, task: str, tables: list[str], runs: list[dict]) -> dict:
+    return {"claim": claim, "task": task, "tables": tables, "runs": runs}
+
+
+def write_study(directory: Path, study: dict, top1: Callable[[dict], float | str] = default_top1) -> Path:
+    """Write all records of `study`; a run whose top1 is NEVER gets none."""
+    write_json(directory / "study.json", study)
+    for name, dataset in study["datasets"].items():
+        write_json(directory / f"manifests/{name}.json", manifest(name, dataset))
+    for position, name in enumerate(study["models"]):
+        write_json(directory / f"measure/{name}.json", measurement(name, position))
+    written = set()
+    for experiment in study["experiments"].values():
+        for run in experiment["runs"]:
+            accuracy = top1(run)
+            if accuracy != NEVER and run["run"] not in written:
+                write_run(directory / "runs" / run["run"], run, experiment["task"], accuracy)
+                written.add(run["run"])
+    return directory
+
+
+def manifest(name: str, dataset: dict) -> dict:
+    splits = {str(split): {"train": 70, "test": SCORED} for split in dataset["splits"]}
+    unusable = [{"id": "v_broken_<1>", "path": "broken.avi", "reason": "moov atom not found"}]
+    counts = {"listed": 95, "found": 95, "decodable": 94, "classes": 6, "splits": splits, "unusable": unusable}
+    metrics = {"frames": 94 * 60, "bytes": 7 * 2**20}
+    return {
+        "stage": "prepare",
+        "counts": counts,
+        "metrics": metrics,
+        "manifest_sha256": digest(name),
+        "classes": CLASSES,
+    }
+
+
+def measurement(model: str, position: int) -> dict:
+    metrics = {
+        "parameters_m": 14.37 + position,
+        "gmacs_per_clip": 2.5 * 1.6**position,
+        "views_per_video": 2,
+        "gmacs_per_video": 5.0 * 1.6**position,
+        "latency_ms_median": 41.2 + position,
+        "latency_ms_p10": 40.1,
+        "latency_ms_p90": 47.9 + position,
+        "clips_per_s": 24.3,
+        "batch_size": 1,
+        "peak_memory_mib": None,
+    }
+    clip = {"frames": 16, "stride": 1, "crop": 64}
+    device = {"device": "CPU: AMD EPYC, 1 thread"}
+    return {"stage": "measure", "model": model, "metrics": metrics, "clip": clip, "provenance": device}
+
+
+def write_run(folder: Path, run: dict, task: str, top1: float) -> None:
+    generator = np.random.default_rng(zlib.crc32(run["run"].encode()))
+    weights = digest(run["run"])
+    write_json(folder / "fit.json", fit_record(run, task, weights))
+    metrics = {"psnr_db": 25 + 5 * top1, "psnr_copy_db": 24.5} if "dynamo" in run["model"] else {}
+    if task == "train":
+        metrics |= {"top1": top1, "top5": min(1.0, top1 + 0.12), "mean_class_accuracy": top1 - 0.01}
+        write_logits(folder / "logits.parquet", generator, top1)
+    counts = {"listed": SCORED, "scored": SCORED, "unusable": []}
+    evaluation = {"stage": "evaluate", "metrics": metrics, "counts": counts, "views": {"clips": 2, "crops": 1}}
+    write_json(folder / "evaluate.json", {**evaluation, "weights_sha256": weights, "time": {}, "provenance": {}})
+    write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log(task, top1, generator)))
+    if "dynamo" in run["model"] and run["split"] == 1 and run["seed"] == 0:
+        write_predictions(folder / "predictions.npz")
+
+
+def fit_record(run: dict, task: str, weights: str) -> dict:
+    parent = f"pretrain-{planned_run(run['model'], run['dataset'], 1, run['seed'])['run']}"
+    return {
+        "stage": task,
+        "run": run["run"],
+        "spec_sha256": digest(f"spec {run['run']}"),
+        "metrics": {"steps": 160, "final_loss": 0.4},
+        "counts": {"videos": round(70 * run["label_fraction"])},
+        "time": {"wall_s": 61.5, "cpu_s": 118.0, "clips_per_s": 22.1, "data_wait_share": 0.031},
+        "weights_sha256": weights,
+        "provenance": {
+            "git_commit": "0123456789abcdef0123",
+            "git_dirty": False,
+            "code_sha256": digest("code"),
+            "manifest_sha256": digest(run["dataset"]),
+            "packages": {"torch": "2.9.0", "numpy": "2.4.6"},
+            "python": "3.11.2",
+            "device": "CPU: AMD EPYC, 1 thread",
+            "seed": run["seed"],
+            "init": None if run["init"] == "scratch" else {"run": parent, "weights_sha256": digest(parent)},
+        },
+    }
+
+
+def digest(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}" * 8
+
+
+def log(task: str, top1: float, generator: np.random.Generator) -> list[dict]:
+    lines = []
+    for step in range(10, 161, 10):
+        progress = 1 - np.exp(-step / 50)
+        line = {"step": step, "steps": 160, "loss": round(1.8 - 1.4 * progress + 0.05 * generator.normal(), 4)}
+        line["train_top1"] = round(min(1, top1 * progress + 0.02 * generator.random()), 4) if task == "train" else None
+        lines.append({**line, "learning_rate": 0.01, "clips_per_s": 22.1, "data_wait_share": 0.03})
+    return lines
+
+
+def write_logits(path: Path, generator: np.random.Generator, top1: float) -> None:
+    labels = np.arange(SCORED) % len(CLASSES)
+    scores = generator.dirichlet(np.ones(len(CLASSES)), SCORED)
+    right = generator.random(SCORED) < top1
+    scores[right, labels[right]] += 1
+    frame = pd.DataFrame({f"score_{k}": scores[:, k] for k in range(len(CLASSES))})
+    frame.insert(0, "class_index", labels)
+    frame.insert(0, "id", [f"v_{n:03d}" for n in range(SCORED)])
+    frame.to_parquet(path, index=False)
+
+
+def write_predictions(path: Path) -> None:
+    """A bright square that moves right before a gradient; the prediction trails by a pixel's blur."""
+    frames = np.zeros((1, 16, 64, 64, 3), np.uint8)
+    frames[...] = np.linspace(40, 120, 64, dtype=np.uint8)[None, None, None, :, None]
+    for t in range(16):
+        frames[0, t, 20:36, 2 + 3 * t : 18 + 3 * t] = (230, 200, 60)
+    predicted = (0.8 * frames[:, 1:] + 0.2 * frames[:, :-1]).astype(np.uint8)
+    filters = np.random.default_rng(0).normal(0, 0.05, (1, 15, 5, 5)).astype(np.float32)
+    filters[:, :, 2, 1] += 0.9
+    np.savez(path, frames=frames, predicted=predicted, filters=filters, ids=np.array(["v_square_g01"]))
