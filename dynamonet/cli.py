@@ -78,7 +78,7 @@ def _motion(options) -> None:
 
 def _prepare(options) -> None:
     """Join a data set's lists with its files, decode every video, write the manifest."""
-    from dynamonet.data.manifest import prepare
+    from dynamonet.data.manifest import Manifest, prepare
     from dynamonet.progress import progress
     from dynamonet.records import Stopwatch, write_record
     from dynamonet.spec import DatasetSpec, read_spec
@@ -102,7 +102,7 @@ def _prepare(options) -> None:
         dataset=spec.dataset,
         root=spec.root,
         manifest_sha256=counts.pop("manifest_sha256"),
-        class_names=counts.pop("class_names"),
+        classes=list(Manifest.load(out).classes),
         counts=counts,
         time=watch.read(),
     )
@@ -134,3 +134,11 @@ def _report(options) -> None:
     from dynamonet.report import write_report
 
     write_report(options.spec.parent)
+
+
+def run() -> None:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -64,7 +64,8 @@ class TrainClips(Dataset):
         scales: tuple[float, ...] = (1.0,),
         flip: bool = False,
     ):
-        self.rows, self.shape, self.seed, self.scales, self.flip = _Rows(rows, root), shape, seed, scales, flip
+        self.rows, self.shape, self.seed = _Rows(rows, root), shape, seed
+        self.scales, self.flip = scales, flip
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,8 +73,8 @@ class TrainClips(Dataset):
     def __getitem__(self, index: tuple[int, int]) -> dict:
         epoch, row = index
         key = self.seed, epoch, self.rows.ids[row]
-        shape = self.shape
-        clip = random_clip(self.rows.video_frames[row], shape.all_frames, shape.stride, generator(*key, "clip"))
+        video_frames, frames, stride = self.rows.video_frames[row], self.shape.all_frames, self.shape.stride
+        clip = random_clip(video_frames, frames, stride, generator(*key, "clip"))
         video = self._cropped(self.rows.read(row, clip), generator(*key, "crop"))
         if self.flip and generator(*key, "flip").random() < 0.5:
             video = video.flip(-1)
@@ -109,11 +110,13 @@ class EvalClips(Dataset):
         frames = self.rows.read(row, needed)
         height, width = frames.shape[1:3]
         side = min(height, width)
-        steps = (1,) if self.crops == 1 else (0, 1, 2)
-        squares = torch.stack(
-            [_square(frames, (height - side) * k // 2, (width - side) * k // 2, side, shape.crop) for k in steps]
-        )
-        views = squares[:, :, torch.from_numpy(position.reshape(self.clips, -1))]  # (crops, C, clips, T, h, w)
+        halves = (
+            (1,) if self.crops == 1 else (0, 1, 2)
+        )  # how many halves of the spare length lie before the crop
+        corners = [((height - side) * half // 2, (width - side) * half // 2) for half in halves]
+        squares = torch.stack([_square(frames, top, left, side, shape.crop) for top, left in corners])
+        views = squares[:, :, torch.from_numpy(position.reshape(self.clips, -1))]
+        # (crops, C, clips, T, h, w) -> (clips * crops, C, T, h, w)
         video = views.permute(2, 0, 1, 3, 4, 5).flatten(0, 1).contiguous()
         return dict(video=video, class_index=self.rows.class_indices[row], row=row)
 
@@ -129,7 +132,9 @@ def _square(frames: np.ndarray, top: int, left: int, side: int, crop: int) -> to
     return square.permute(1, 0, 2, 3).contiguous()
 
 
-def batches(n: int, batch_size: int, seed: int, start_step: int, steps: int) -> Iterator[list[tuple[int, int]]]:
+def batches(
+    n: int, batch_size: int, seed: int, start_step: int, steps: int
+) -> Iterator[list[tuple[int, int]]]:
     """Yield batches `start_step` to `steps` - 1 of an endless sequence, each a list of (epoch, row).
 
     The sequence is one epoch's permutation of the `n` rows after the other; a batch may straddle two

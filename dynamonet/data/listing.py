@@ -53,7 +53,7 @@ def read_listing(layout: str, root: Path) -> Listing:
         raise UserError(f"Layout {layout!r} is unknown; use one of {', '.join(layout_names())}.")
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"Data set root {root} is not a folder; give the folder that holds the {layout} data set.")
+        raise UserError(f"Data set root {root} is not a folder; give the folder that holds {layout}.")
     return importlib.import_module(f"dynamonet.data.layouts.{layout}").listing(root)
 
 
@@ -99,7 +99,7 @@ def collect(classes: Iterable[str], entries: Iterable[Entry], splits: Iterable[i
                 f" {entry.split}; remove one of the two lines."
             )
         if video.path != path:
-            raise UserError(f"{entry.source}: {path} and {video.path} share the name {video_id}; rename one of them.")
+            raise UserError(f"{entry.source}: {path} and {video.path} have one name; rename one of them.")
     listing = Listing(tuple(classes), tuple(videos.values()), tuple(splits))
     _check_classes(listing)
     return listing
@@ -108,11 +108,11 @@ def collect(classes: Iterable[str], entries: Iterable[Entry], splits: Iterable[i
 def _check_path(entry: Entry) -> None:
     path = PurePosixPath(entry.file)
     if path.is_absolute() or ".." in path.parts or not path.name:
-        raise UserError(f"{entry.source}: path {entry.file!r} leaves the data set's root; list paths inside it.")
+        raise UserError(f"{entry.source}: {entry.file!r} leaves the data set's root; list paths inside it.")
 
 
 def _check_classes(listing: Listing) -> None:
     if not listing.videos:
-        raise UserError("The data set's lists name no video; check that they are the official, unpacked lists.")
+        raise UserError("The data set's lists name no video; check that they are the official lists.")
     for name in sorted(set(listing.classes) - {video.class_name for video in listing.videos}):
         raise UserError(f"Class {name!r} has no listed video; list some or remove it from the class list.")

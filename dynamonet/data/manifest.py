@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import multiprocessing
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -42,7 +41,7 @@ class Manifest:
             table = pq.read_table(path)
             about = json.loads(table.schema.metadata[METADATA_KEY])
         except (OSError, KeyError, TypeError, pa.ArrowInvalid):
-            raise UserError(f"Manifest {path} is missing or not a manifest; run `dynamonet prepare`.") from None
+            raise UserError(f"{path} is missing or not a manifest; run `dynamonet prepare`.") from None
         return cls(table.to_pandas(), about["layout"], Path(about["root"]), tuple(about["classes"]))
 
     def save(self, path: Path) -> None:
@@ -59,7 +58,8 @@ class Manifest:
     def sha256(self) -> str:
         """Identifies the data: classes, ids, parts, frame counts and file contents; not where they lie."""
         digest = hashlib.sha256(canonical_json(self.classes).encode())
-        for name in ("id", "class_index", *(f"split_{split}" for split in self.splits), "frames", "sha256", "status"):
+        splits = [f"split_{split}" for split in self.splits]
+        for name in ("id", "class_index", *splits, "frames", "sha256", "status"):
             digest.update(f"\0{name}\0".encode())
             digest.update("\n".join(map(str, self.rows[name].tolist())).encode())
         return digest.hexdigest()
@@ -74,7 +74,7 @@ class Manifest:
         rows = self._part(split, part)
         rows = rows[rows["status"] == "ok"]
         if rows.empty:
-            raise UserError(f"Split {split} of {self.root} has no usable {part} video; check its lists and files.")
+            raise UserError(f"Split {split} of {self.root} has no usable {part} video; check its files.")
         if not 0 < label_fraction <= 1:
             raise UserError(f"label_fraction is {label_fraction}; give a number above 0 and up to 1.")
         if label_fraction < 1:
@@ -140,7 +140,8 @@ def _reported(checks: Iterable[dict], total: int, progress: Progress | None) -> 
 
 def _check(path: Path) -> dict:
     """What the disk says of one video, as manifest columns."""
-    from dynamonet.data.video import VideoError, probe  # loads the decoder, which reading a manifest does not need
+    # Loads the decoder, which reading a manifest does not need.
+    from dynamonet.data.video import VideoError, probe
 
     check = dict(frames=0, width=0, height=0, fps=0.0, bytes=0, sha256="", status="ok", reason="")
     if not path.is_file():
@@ -171,8 +172,8 @@ def _refuse_unusable(manifest: Manifest, max_unusable: int) -> None:
         named = "; ".join(f"{row.path}: {row.reason}" for row in unusable.head(MESSAGE_FILES).itertuples())
         rest = f"; and {len(unusable) - MESSAGE_FILES} more" if len(unusable) > MESSAGE_FILES else ""
         raise UserError(
-            f"{len(unusable)} of {len(manifest.rows)} listed videos under {manifest.root} are unusable ({named}{rest});"
-            f" replace them or raise max_unusable, which is {max_unusable}."
+            f"{len(unusable)} of {len(manifest.rows)} listed videos under {manifest.root} are unusable"
+            f" ({named}{rest}); replace them or raise max_unusable, which is {max_unusable}."
         )
 
 

@@ -1,7 +1,7 @@
 """The embedded motion set: videos whose class is how they move, and of which no single frame tells the class.
 
-A texture is a sum of plane waves with random directions and phases. Every class moves the same kind of texture,
-and each moving quantity is stationary: its distribution at any one frame is the same for all classes.
+A texture is a sum of plane waves with random directions and phases. Every class moves the same kind of
+texture, and each moving quantity is stationary: its distribution at any one frame is that of all classes.
 
 - Position: phases are uniform, so a translated texture is as likely as the original.
 - Rotation: the angle is uniform at the first frame, and therefore at every frame.
@@ -56,25 +56,29 @@ class MotionConfig(BaseModel):
     width: int = Field(80, ge=16, multiple_of=2, description="Frame width in pixels.")
     height: int = Field(64, ge=16, multiple_of=2, description="Frame height in pixels.")
     fps: int = Field(25, ge=1, description="Frames per second.")
-    kinetics_train_per_class: int = Field(20, ge=1, description="Training videos per class in the Kinetics layout.")
-    kinetics_val_per_class: int = Field(5, ge=1, description="Validation videos per class in the Kinetics layout.")
-    ucf_groups: int = Field(25, ge=3, description="Groups per class in the UCF101 layout; each split tests on 7 of 25.")
-    ucf_clips_per_group: int = Field(2, ge=1, description="Videos per group: one appearance, moving differently.")
-    hmdb_train_per_class: int = Field(14, ge=1, description="Training videos per class and split, HMDB51 layout.")
-    hmdb_test_per_class: int = Field(6, ge=1, description="Test videos per class and split, HMDB51 layout.")
-    hmdb_unused_per_class: int = Field(2, ge=0, description="Videos per class that an HMDB51 split leaves out.")
+    kinetics_train_per_class: int = Field(20, ge=1, description="Training videos per class, Kinetics layout.")
+    kinetics_val_per_class: int = Field(5, ge=1, description="Validation videos per class, Kinetics layout.")
+    ucf_groups: int = Field(
+        25, ge=3, description="Groups per class in the UCF101 layout; a split tests on 7 of 25."
+    )
+    ucf_clips_per_group: int = Field(2, ge=1, description="Videos per group, which share an appearance.")
+    hmdb_train_per_class: int = Field(14, ge=1, description="Training videos per class and split, HMDB51.")
+    hmdb_test_per_class: int = Field(6, ge=1, description="Test videos per class and split, HMDB51.")
+    hmdb_unused_per_class: int = Field(2, ge=0, description="Videos per class a split leaves out, HMDB51.")
     pool_videos: int = Field(100, ge=1, description="Unlabelled videos for pretraining.")
 
 
 class Texture:
-    """Scalar fields on the infinite plane, each of unit variance, that can be looked at through any affine map."""
+    """Scalar fields of unit variance on the infinite plane, to be looked at through any affine map."""
 
     def __init__(self, fields: int, rng: np.random.Generator):
         self.octave = (np.arange(WAVES) + rng.random()) / WAVES * OCTAVES
         self.direction = rng.random(WAVES) * 2 * math.pi
         self.phase = rng.random((fields, WAVES)) * 2 * math.pi
 
-    def seen(self, linear: np.ndarray, offset: np.ndarray, zoom: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    def seen(
+        self, linear: np.ndarray, offset: np.ndarray, zoom: np.ndarray, size: tuple[int, int]
+    ) -> np.ndarray:
         """Return (T, fields, H, W): the fields at `linear @ (pixel + offset)`, enlarged by 2 ** `zoom`.
 
         `linear` (T, 2, 2), `offset` (T, 2) in pixels from the frame's centre, `zoom` (T,) in octaves.
@@ -84,8 +88,9 @@ class Texture:
         weight = np.sin(math.pi * octave / OCTAVES) ** 2 * math.sqrt(16 / 3 / WAVES)
         wave = 2 * math.pi * LOWEST_FREQUENCY * 2**octave
         towards = np.stack([np.cos(self.direction), np.sin(self.direction)])  # (2, K)
-        wave_x, wave_y = np.moveaxis(wave[:, None] * (linear.transpose(0, 2, 1) @ towards), 1, 0)  # (T, K) each
-        # A plane wave is a product of a wave across and a wave down: the sum is one matrix product per frame.
+        # (T, K) each: the frequencies as they appear in the frame.
+        wave_x, wave_y = np.moveaxis(wave[:, None] * (linear.transpose(0, 2, 1) @ towards), 1, 0)
+        # A plane wave is a wave across times a wave down: the sum is one matrix product per frame.
         across = _unit_waves(wave_x, offset[:, :1] - (width - 1) / 2, width)[:, None]  # (T, 1, K, W)
         down = _unit_waves(wave_y, offset[:, 1:] - (height - 1) / 2, height) * weight[:, :, None]  # (T, K, H)
         phased = across * np.exp(1j * self.phase)[:, :, None]  # (T, F, K, W)
@@ -105,8 +110,9 @@ def _unit_waves(frequency: np.ndarray, start: np.ndarray, length: int) -> np.nda
 
 
 def render(class_name: str, config: MotionConfig, appearance: tuple, movement: tuple) -> np.ndarray:
-    """Return uint8 RGB (T, H, W, 3). `appearance` and `movement` are seeding keys of the two kinds of draws."""
-    look, move = generator(config.seed, *appearance, "appearance"), generator(config.seed, *movement, "movement")
+    """Return uint8 RGB (T, H, W, 3). `appearance` and `movement` are the keys of the two kinds of draws."""
+    look = generator(config.seed, *appearance, "appearance")
+    move = generator(config.seed, *movement, "movement")
     size, difficulty = (config.height, config.width), config.difficulty
     linear, offset, zoom = _trajectory(class_name, config.frames, look, move)
     camera = np.cumsum(move.normal(0, difficulty, (config.frames, 2)), axis=0)
@@ -132,17 +138,23 @@ def _trajectory(
     """
     time = np.arange(frames)
     angle_at_start = look.uniform(0, 2 * math.pi)
-    speed, turn, growth = move.uniform(0.5, 2), math.radians(move.uniform(1.5, 5)), math.log2(move.uniform(1.01, 1.04))
+    travel = move.uniform(0.5, 2) * time
+    turn = math.radians(move.uniform(1.5, 5)) * time
+    growth = math.log2(move.uniform(1.01, 1.04)) * time
     amplitude, sway = move.uniform(3, 8), math.radians(move.uniform(8, 20))
     cycle = np.sin(2 * math.pi * (time / move.uniform(8, 16) + move.random()))
     held_shear = SHEAR_AMPLITUDE * math.sin(look.uniform(0, 2 * math.pi))
 
     # The map takes pixels to the texture: the texture moves the other way than the coordinates.
-    horizontal = {"moving left": speed * time, "moving right": -speed * time, "oscillating horizontally": amplitude * cycle}
-    vertical = {"moving up": speed * time, "moving down": -speed * time, "oscillating vertically": amplitude * cycle}
+    horizontal = {
+        "moving left": travel,
+        "moving right": -travel,
+        "oscillating horizontally": amplitude * cycle,
+    }
+    vertical = {"moving up": travel, "moving down": -travel, "oscillating vertically": amplitude * cycle}
     # With y pointing down, a growing angle of the coordinates turns the picture anticlockwise.
-    rotation = {"rotating clockwise": -turn * time, "rotating anticlockwise": turn * time, "swinging": sway * cycle}
-    growing = {"zooming in": growth * time, "zooming out": -growth * time}
+    rotation = {"rotating clockwise": -turn, "rotating anticlockwise": turn, "swinging": sway * cycle}
+    growing = {"zooming in": growth, "zooming out": -growth}
     still = np.zeros(frames)
     angle = angle_at_start + rotation.get(class_name, still)
     shear = SHEAR_AMPLITUDE * cycle if class_name == "shearing" else still + held_shear
@@ -158,7 +170,7 @@ def _mask(field: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _coloured(fields: np.ndarray, look: np.random.Generator) -> np.ndarray:
-    """Paint (T, 3, H, W) fields as (T, H, W, 3) in [0, 1]: two coloured textures, cut along the third field."""
+    """Paint (T, 3, H, W) fields as RGB (T, H, W, 3), 1 is white: two textures, cut along the third field."""
     ground, figure = (
         np.concatenate([look.uniform(0.25, 0.75, (1, 3)), look.normal(0, 0.12, (2, 3))]) for _ in range(2)
     )

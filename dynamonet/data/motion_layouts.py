@@ -1,7 +1,7 @@
 """Writes the embedded motion set in the layouts of the benchmarks that it stands in for.
 
-`kinetics400/` (H.264 in MP4), `ucf101/` (XviD in AVI, groups that share an appearance), `hmdb51/` (MPEG-4 with
-B-frames in AVI) and `pool/` (unlabelled), so that the same code reads the toy and the real data.
+`kinetics400/` (H.264 in MP4), `ucf101/` (XviD in AVI, groups that share an appearance), `hmdb51/` (MPEG-4
+with B-frames in AVI) and `pool/` (unlabelled), so that the same code reads the toy and the real data.
 """
 
 import base64
@@ -78,9 +78,10 @@ def _is_complete(root: Path, identity: dict) -> bool:
     for name in ("motion.json", "motion.partial.json"):
         if (root / name).exists():
             if read_json(root / name) != identity:
-                raise UserError(f"{root / name} belongs to another motion set; remove {root} or choose another root.")
+                raise UserError(f"{root / name} is another motion set; remove {root} or choose another root.")
             return name == "motion.json"
-    if root.is_dir() and any(root.iterdir()):
+    # A hidden file may be what a killed writer left.
+    if any(not path.name.startswith(".") for path in root.glob("*")):
         raise UserError(f"{root} holds other files than a motion set; choose another root.")
     return False
 
@@ -127,7 +128,8 @@ def _youtube_id(*key: object) -> str:
 def _ucf(config: MotionConfig, clips: list[Clip], lists: dict[str, str]) -> None:
     folder = "ucf101/ucfTrainTestlist"
     names = [label.title().replace(" ", "") for label in CLASSES]
-    lists[f"{folder}/classInd.txt"] = "".join(f"{number} {name}\r\n" for number, name in enumerate(names, start=1))
+    numbered = "".join(f"{number} {name}\r\n" for number, name in enumerate(names, start=1))
+    lists[f"{folder}/classInd.txt"] = numbered
     share, of = UCF_TEST_SHARE
     test_groups = max(1, config.ucf_groups * share // of)
     lines = {f"{part}list{split:02d}": [] for split in (1, 2, 3) for part in ("train", "test")}
@@ -146,9 +148,8 @@ def _ucf(config: MotionConfig, clips: list[Clip], lists: dict[str, str]) -> None
 
 
 def _hmdb(config: MotionConfig, clips: list[Clip], lists: dict[str, str]) -> None:
-    flags = (
-        ["1"] * config.hmdb_train_per_class + ["2"] * config.hmdb_test_per_class + ["0"] * config.hmdb_unused_per_class
-    )
+    counts = config.hmdb_unused_per_class, config.hmdb_train_per_class, config.hmdb_test_per_class
+    flags = [flag for flag, count in enumerate(counts) for _ in range(count)]
     for label in HMDB_CLASSES:
         name = label.replace(" ", "_")
         files = [f"synthetic_{name}_f_cm_np1_fr_goo_{number}.avi" for number in range(len(flags))]

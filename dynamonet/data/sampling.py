@@ -27,7 +27,7 @@ def random_clip(video_frames: int, frames: int, stride: int, rng: np.random.Gene
 
 
 def uniform_clips(video_frames: int, frames: int, stride: int, clips: int) -> list[np.ndarray]:
-    """Frame indices (frames,) of `clips` clips from the first to the last possible start; one clip is the centre."""
+    """Frame indices (frames,) of each of `clips` clips, evenly over the video; a single one is the centre."""
     last_start = max(0, video_frames - span(frames, stride))
     starts = [last_start // 2] if clips == 1 else np.linspace(0, last_start, clips).round().astype(int)
     return [_looped(video_frames, frames, stride, start) for start in starts]

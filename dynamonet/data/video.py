@@ -21,7 +21,7 @@ class VideoError(UserError):
     """A video that cannot be read as asked; `reason` is the part of the message without the path."""
 
     def __init__(self, path: Path, reason: str):
-        super().__init__(f"Video {path} {reason}; replace the file, or prepare the data set again without it.")
+        super().__init__(f"Video {path} {reason}; replace it, or prepare the data set again.")
         self.reason = reason
 
 
@@ -88,7 +88,7 @@ def _opened(path: Path) -> Iterator[av.VideoStream]:
         if not container.streams.video:
             raise VideoError(path, "has no video stream")
         stream = container.streams.video[0]
-        # Decoder threads cost CPU time that the loader workers need, and can deadlock when decoding stops early.
+        # Decoder threads take CPU time from the loader workers, and can deadlock when decoding stops early.
         stream.thread_type = "NONE"
         yield stream
 

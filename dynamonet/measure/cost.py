@@ -17,10 +17,10 @@ PRODUCTS = ("conv", "linear", "addmm", "matmul", "bmm", "mm", "einsum")
 FREE = {
     *("aten::" + name for name in (
         "add", "add_", "sub", "rsub", "mul", "mul_", "div", "div_", "neg", "pow", "sqrt", "exp", "clamp",
-        "mean", "sum", "max_pool3d", "max_pool2d", "avg_pool3d", "avg_pool2d", "adaptive_max_pool3d",
+        "mean", "sum", "max_pool3d", "max_pool2d", "avg_pool3d", "avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool3d",
         "softmax", "sigmoid", "sigmoid_", "silu", "silu_", "gelu", "hardtanh", "hardtanh_", "hardswish",
         "dropout", "dropout_", "feature_dropout", "pad", "replication_pad2d", "index", "index_select", "cumsum",
-        "fill_", "copy_", "roll", "expand_as", "repeat", "upsample_linear1d", "zeros_like", "ones_like",
+        "fill_", "copy_", "roll", "expand_as", "repeat", "upsample_linear1d", "zeros_like", "ones_like", "reciprocal", "numel",
     )),
     # pytorchvideo's own activation
     "prim::PythonOp.SwishFunction",

@@ -16,7 +16,12 @@ from dynamonet.report.figures import (
 from dynamonet.report.figures_video import confusion_figure, predicted_frames_figure
 from dynamonet.report.page import render_page
 from dynamonet.report.table_files import Table, write_table
-from dynamonet.report.tables import ablation_table, accuracy_table, frame_prediction_table, label_efficiency_table
+from dynamonet.report.tables import (
+    ablation_table,
+    accuracy_table,
+    frame_prediction_table,
+    label_efficiency_table,
+)
 from dynamonet.report.tables_records import cost_table, datasets_table, runs_table, runtime_table
 
 TABLES = {

@@ -1,21 +1,32 @@
 """Claims: each compares two selections of runs, pair by pair, and gets a verdict from the interval."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from dynamonet.errors import UserError
 from dynamonet.report.collect import RUN_FIELDS, Study
 from dynamonet.report.statistics import MINIMUM_N, paired_difference, verdict
-from dynamonet.report.table_files import NOT_APPLICABLE, STALE, Table, interval, number
+from dynamonet.report.table_files import NOT_APPLICABLE, STALE, Table, interval, number, units
+
+
+class Metric(NamedTuple):
+    """What a claim may be about."""
+
+    column: str
+    title: str
+    unit: str
+    difference_unit: str
+    decimals: int
+
 
 # Where the study file says top1, the runs hold top1_percent; differences of percentages are points.
 METRICS = {
-    "top1": ("top1_percent", "%", "points", 1),
-    "top5": ("top5_percent", "%", "points", 1),
-    "mean_class_accuracy": ("mean_class_accuracy_percent", "%", "points", 1),
-    "psnr_db": ("psnr_db", "dB", "dB", 2),
+    "top1": Metric("top1_percent", "Top-1", "%", "points", 1),
+    "top5": Metric("top5_percent", "Top-5", "%", "points", 1),
+    "mean_class_accuracy": Metric("mean_class_accuracy_percent", "Class mean", "%", "points", 1),
+    "psnr_db": Metric("psnr_db", "PSNR", "dB", "dB", 2),
 }
 PAIR_KEYS = ["dataset", "split", "seed"]
 
@@ -27,9 +38,9 @@ def claims_table(study: Study) -> Table | None:
     tidy = pd.DataFrame([_judge(study, name, claim) for name, claim in claims.items()])
     readable = pd.DataFrame([_cells(row) for row in tidy.to_dict("records")])
     notes = [
-        "Difference: treatment minus control over pairs of equal data set, split and seed, with its 95 % Student t "
-        "interval. The splits of a seed are averaged first and the interval is taken over seeds; with one seed it "
-        "is taken over splits, which share training videos, so that it is then too narrow.",
+        "Difference: treatment minus control over pairs of equal data set, split and seed, with its 95 % "
+        "Student t interval. The splits of a seed are averaged first and the interval is taken over seeds; "
+        "with one seed it is taken over splits, which share training videos, so that it is then too narrow.",
         f"A verdict needs {MINIMUM_N} pairs and every run. Intervals are not adjusted for the number of claims.",
     ]
     return Table("claims", "Claims", tidy, readable, notes)
@@ -39,15 +50,15 @@ def _judge(study: Study, name: str, claim: dict[str, Any]) -> dict[str, Any]:
     where = f"{study.plan.path}: claim '{name}'"
     if claim["metric"] not in METRICS:
         raise UserError(f"{where} has the unknown metric '{claim['metric']}': use one of {', '.join(METRICS)}.")
-    column, unit, difference_unit, _ = METRICS[claim["metric"]]
+    metric = METRICS[claim["metric"]]
     arms = {side: _select(study, claim[side], f"{where}, {side}") for side in ("treatment", "control")}
     involved = pd.concat(arms.values()).drop_duplicates("run")
     missing = int((involved["state"] != "evaluated").sum())
     evaluated = involved[involved["state"] == "evaluated"]
-    if evaluated[column].isna().any():
-        culprit = evaluated.loc[evaluated[column].isna(), "run"].iloc[0]
+    if evaluated[metric.column].isna().any():
+        culprit = evaluated.loc[evaluated[metric.column].isna(), "run"].iloc[0]
         raise UserError(f"{where} needs {claim['metric']}, which the evaluation of {culprit} does not give.")
-    pairs = _pair(arms["treatment"], arms["control"], column, where).dropna()
+    pairs = _pair(arms["treatment"], arms["control"], metric.column, where).dropna()
     compared = paired_difference(pairs) if len(pairs) else None
     difference = compared.difference if compared else None
     return {
@@ -55,10 +66,10 @@ def _judge(study: Study, name: str, claim: dict[str, Any]) -> dict[str, Any]:
         "text": claim["text"],
         "verdict": verdict(difference, missing) if difference else "missing",
         "metric": claim["metric"],
-        "unit": unit,
+        "unit": metric.unit,
         "treatment_mean": compared.treatment_mean if compared else math.nan,
         "control_mean": compared.control_mean if compared else math.nan,
-        "difference_unit": difference_unit,
+        "difference_unit": metric.difference_unit,
         "difference": difference.mean if difference else math.nan,
         "difference_ci95_low": difference.low if difference else math.nan,
         "difference_ci95_high": difference.high if difference else math.nan,
@@ -93,7 +104,8 @@ def _pair(treatment: pd.DataFrame, control: pd.DataFrame, column: str, where: st
     for side in (treatment, control):
         if side.duplicated(keys).any():
             raise UserError(
-                f"{where}: several runs share a data set, split and seed; name the model, init or label_fraction."
+                f"{where}: several runs share a data set, split and seed: name the model, init or "
+                "label_fraction of both sides."
             )
     pairs = treatment[[*keys, column]].merge(control[[*keys, column]], on=keys)
     if pairs.empty:
@@ -102,7 +114,8 @@ def _pair(treatment: pd.DataFrame, control: pd.DataFrame, column: str, where: st
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    decimals = METRICS[row["metric"]][3]
+    metric = METRICS[row["metric"]]
+    decimals = metric.decimals
     missing = f", missing {row['runs_missing']} of {row['runs_planned']} runs" if row["runs_missing"] else ""
     compared = row["n_pairs"] > 0
     bounds = row["difference_ci95_low"], row["difference_ci95_high"]
@@ -110,10 +123,10 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     return {
         "Claim": row["text"],
         "Verdict": row["verdict"] + (STALE if row["runs_stale"] else ""),
-        "Metric": f"{row['metric'].removesuffix('_db').replace('_', ' ')}, {row['unit']}",
+        "Metric": f"{metric.title}, {metric.unit}",
         "Treatment": number(row["treatment_mean"], decimals),
         "Control": number(row["control_mean"], decimals),
         "Difference": difference if compared else NOT_APPLICABLE,
         "95 % interval": interval(*bounds, decimals, signed=True) if compared else NOT_APPLICABLE,
-        "Pairs": (f"{row['n_pairs']} {row['paired_over']}" if compared else "0") + missing,
+        "Pairs": (units(row["n_pairs"], row["paired_over"]) if compared else "0") + missing,
     }

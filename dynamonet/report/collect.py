@@ -19,7 +19,7 @@ def _reject_constant(text: str) -> float:
     raise ValueError(f"{text} is not a number that JSON knows")
 
 
-def parse_json(text: str, where: str) -> Any:
+def parse_json(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text, parse_constant=_reject_constant)
     except ValueError as error:
@@ -35,7 +35,7 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> "Record":
-        content = parse_json(path.read_text(), str(path))
+        content = parse_json(path.read_bytes(), str(path))
         if not isinstance(content, dict):
             raise UserError(f"{path} holds no JSON object: run the stage that writes it again.")
         return cls(path, content)
@@ -83,9 +83,9 @@ class Study:
     def inits(self) -> list[str]:
         return list(dict.fromkeys(["scratch", *self.runs["init"]]))
 
-    @property
+    @cached_property
     def datasets(self) -> list[str]:
-        return list(self.plan.get("datasets"))
+        return list(dict.fromkeys([*self.runs["dataset"], *self.plan.get("datasets")]))
 
     @property
     def experiments(self) -> dict[str, dict[str, Any]]:
@@ -98,22 +98,27 @@ class Study:
         return self.plan.get("datasets")[name].get("title", name)
 
     def runs_feeding(self, table: str) -> pd.DataFrame:
-        """The runs of the experiments that name this table; one that several of them share comes once for each."""
+        """Runs of the experiments that name this table, by model; a shared run comes once per experiment."""
         names = [name for name, experiment in self.experiments.items() if table in experiment["tables"]]
         chosen = self.runs[self.runs["experiment"].isin(names)]
         rank = {name: position for position, name in enumerate(self.models)}
         return chosen.sort_values("model", key=lambda column: column.map(rank), kind="stable")
 
-    def arm_labels(self, runs: pd.DataFrame) -> pd.Series:
-        """A readable name for each run's arm; says only what differs among these runs."""
+    def arm_labels(self, runs: pd.DataFrame, within: list[str]) -> pd.Series:
+        """A readable name for each run's arm; says only what differs among the runs of its group."""
+        return pd.concat(self._labels(group) for _, group in runs.groupby(within, sort=False)).loc[runs.index]
+
+    def _labels(self, runs: pd.DataFrame) -> pd.Series:
         labels = runs["model"].map(self.model_title).astype(object)
         if runs["init"].nunique() > 1:
-            labels = labels + runs["init"].map(
-                lambda init: ", from scratch" if init == "scratch" else f", after {init}"
-            )
+            labels = labels + ", " + runs["init"].map(init_title)
         if runs["label_fraction"].nunique() > 1:
             labels = labels + runs["label_fraction"].map(lambda fraction: f", {100 * fraction:g} % of labels")
         return labels
+
+
+def init_title(init: str) -> str:
+    return "from scratch" if init == "scratch" else f"after {init}"
 
 
 def read_study(directory: Path) -> Study:
@@ -145,6 +150,9 @@ def read_study(directory: Path) -> Study:
 def planned_runs(plan: Record) -> list[dict[str, Any]]:
     """Every run of every experiment, checked to name models and data sets that the study has."""
     planned = []
+    titles = [model.get("title", name) for name, model in plan.get("models").items()]
+    if len(set(titles)) < len(titles):
+        raise UserError(f"{plan.path}: two models share a title, and would share a row: give each its own.")
     for experiment, definition in plan.get("experiments").items():
         for run in definition.get("runs", []):
             absent = [key for key in ("run", *RUN_FIELDS) if key not in run]

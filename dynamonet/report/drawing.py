@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,9 +55,10 @@ def encode(image: Figure, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def style_of(study: Study, model: str, init: str) -> dict[str, Any]:
-    """Colour and marker tell the model, line and filling how it started: the same in every figure."""
-    position, start = study.models.index(model), study.inits.index(init)
+def style_of(study: Study, model: str, init: str, panel_inits: Iterable[str]) -> dict[str, Any]:
+    """Colour and marker tell the model in every figure, line and filling how it started among its panel."""
+    position = study.models.index(model)
+    start = sorted(set(panel_inits), key=study.inits.index).index(init)
     palette = sns.color_palette("colorblind", 10)
     return {
         "color": palette[position % len(palette)],
@@ -91,9 +92,3 @@ def add_legend(image: Figure) -> None:
             handles.setdefault(label, handle)
     if handles:
         image.legend(handles.values(), handles.keys(), loc="outside right upper", frameon=False)
-
-
-def percent_axis_limits(low: float, high: float) -> tuple[float, float]:
-    """Limits around the data with a margin, at least 10 points apart and within 0 to 100."""
-    margin = max(0.08 * (high - low), (10 - (high - low)) / 2, 1)
-    return max(low - margin, -2), min(high + margin, 102)

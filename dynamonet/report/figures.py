@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from dynamonet.errors import UserError
-from dynamonet.report.collect import Study, parse_json
-from dynamonet.report.drawing import Drawing, add_legend, panels, percent_axis_limits, style_of
+from dynamonet.report.collect import Study, init_title, parse_json
+from dynamonet.report.drawing import Drawing, add_legend, panels, style_of
 from dynamonet.report.table_files import Table
-from dynamonet.report.tables import init_title
+from dynamonet.report.tables import ARM
 
 INTERVALS = "Bars: 95 % Student t interval over runs, given from 3 runs."
 
@@ -30,15 +30,14 @@ def accuracy_cost_figure(study: Study, accuracy: Table | None) -> Drawing:
     datasets = [name for name in study.datasets if name in set(points["dataset"])]
     image, axes = panels(len(datasets), 3.1, 3.0, list(points["arm"].unique()))
     for dataset, ax in zip(datasets, axes, strict=True):
-        for row in points[points["dataset"] == dataset].to_dict("records"):
-            style = style_of(study, row["model"], row["init"]) | {"linestyle": "none"}
+        panel = points[points["dataset"] == dataset]
+        for row in panel.to_dict("records"):
+            style = style_of(study, row["model"], row["init"], panel["init"]) | {"linestyle": "none"}
             spread = np.nan_to_num(row["top1_sd_percent"])
-            ax.errorbar(
-                row["gmacs_per_video"], row["top1_mean_percent"], spread, **style, capsize=2, label=row["arm"]
-            )
+            ax.errorbar(row["gmacs_per_video"], row["top1_mean_percent"], spread, **style, capsize=2, label=row["arm"])
         ax.set(xscale="log", xlabel="GMACs per video", ylabel="Top-1 accuracy (%)")
         ax.set_title(study.dataset_title(dataset))
-        _log_ticks(ax, points.loc[points["dataset"] == dataset, "gmacs_per_video"])
+        _log_ticks(ax, panel["gmacs_per_video"])
     add_legend(image)
     caption = "Mean over splits and seeds; bars: one standard deviation."
     if len(unmeasured):
@@ -48,7 +47,7 @@ def accuracy_cost_figure(study: Study, accuracy: Table | None) -> Drawing:
 
 def ablation_figure(study: Study, ablation: Table | None) -> Drawing:
     """One panel per experiment and data set: every run, the mean, and its interval."""
-    key, title = "ablation", "Ablation"
+    key, title = "ablation", "Ablation: runs, means and intervals"
     if ablation is None or not ablation.tidy["n"].any():
         return Drawing(key, title, "Omitted: no evaluated run feeds the ablation table.")
     shown = ablation.tidy[ablation.tidy["top1_n"] > 0]
@@ -58,13 +57,14 @@ def ablation_figure(study: Study, ablation: Table | None) -> Drawing:
     for ((experiment, dataset), block), ax in zip(blocks, axes, strict=True):
         runs = study.runs[(study.runs["experiment"] == experiment) & (study.runs["dataset"] == dataset)]
         for position, row in enumerate(block.to_dict("records")):
-            style = style_of(study, row["model"], row["init"]) | {"linestyle": "none"}
-            same_arm = (runs[["model", "init", "label_fraction"]] == [row[k] for k in _ARM]).all(axis=1)
+            style = style_of(study, row["model"], row["init"], block["init"]) | {"linestyle": "none"}
+            same_arm = (runs[ARM] == [row[key] for key in ARM]).all(axis=1)
             values = runs.loc[same_arm, "top1_percent"].dropna()
             ax.plot(values, [position] * len(values), "|", color="0.55", markersize=7)
             half = np.nan_to_num(row["top1_ci95_high_percent"] - row["top1_mean_percent"])
             ax.errorbar(row["top1_mean_percent"], position, xerr=half, capsize=3, **style)
-        ax.axvline(block["top1_mean_percent"].iloc[0], color="0.6", linewidth=0.8, linestyle=":")
+        for mean in block.loc[block["arm"] == block["reference"], "top1_mean_percent"]:
+            ax.axvline(mean, color="0.6", linewidth=0.8, linestyle=":")
         ax.set_yticks(range(len(block)), block["arm"])
         ax.set(ylim=(len(block) - 0.5, -0.5), xlabel="Top-1 accuracy (%)")
         ax.set_title(f"{experiment}: {study.dataset_title(dataset)}")
@@ -73,12 +73,9 @@ def ablation_figure(study: Study, ablation: Table | None) -> Drawing:
     return Drawing(key, title, caption, image)
 
 
-_ARM = ("model", "init", "label_fraction")
-
-
 def label_efficiency_figure(study: Study, table: Table | None) -> Drawing:
     """One panel per data set: top-1 against the share of labels on a logarithmic axis."""
-    key, title = "label_efficiency", "Label efficiency"
+    key, title = "label_efficiency", "Label efficiency: curves"
     if table is None or not table.tidy["n"].any():
         return Drawing(key, title, "Omitted: no evaluated run feeds the label efficiency table.")
     points = table.tidy[table.tidy["top1_n"] > 0]
@@ -93,7 +90,7 @@ def label_efficiency_figure(study: Study, table: Table | None) -> Drawing:
             half = np.nan_to_num(curve["top1_ci95_high_percent"] - curve["top1_mean_percent"])
             # Shifted by a few per cent, so that bars of equal fractions stand beside each other.
             share_percent = 100 * curve["label_fraction"] * 1.03 ** (number - (len(labels) - 1) / 2)
-            style = style_of(study, model, init)
+            style = style_of(study, model, init, points["init"])
             if len(curve):
                 ax.errorbar(share_percent, curve["top1_mean_percent"], half, **style, capsize=2, label=label)
         ax.set(xscale="log", xlabel="Share of training labels (%)", ylabel="Top-1 accuracy (%)")
@@ -104,32 +101,32 @@ def label_efficiency_figure(study: Study, table: Table | None) -> Drawing:
 
 
 def learning_curves_figure(study: Study) -> Drawing:
-    """One panel per task and data set: mean over the runs of an arm, with a band of one deviation."""
+    """One panel per experiment and data set, which share a recipe: mean over the runs of an arm, with a band of one deviation."""
     key, title = "learning_curves", "Learning curves"
     # Runs with fewer labels take fewer steps: they have no place on the same axis.
-    runs = study.runs.drop_duplicates("run")
-    runs = runs[runs["run"].isin(study.fits) & (runs["label_fraction"] == runs["label_fraction"].max())]
+    most_labels = study.runs.groupby("experiment")["label_fraction"].transform("max")
+    runs = study.runs[study.runs["run"].isin(study.fits) & (study.runs["label_fraction"] == most_labels)]
     logs = [_read_log(study, run) for run in runs.to_dict("records")]
     logs = [log for log in logs if log is not None]
     if not logs:
         return Drawing(key, title, "Omitted: no fitted run has a log.")
     steps = pd.concat(logs, ignore_index=True)
-    steps["arm"] = study.arm_labels(steps)
-    blocks = list(steps.groupby(["task", "dataset"], sort=False))
+    steps["arm"] = study.arm_labels(steps, ["experiment", "dataset"])
+    blocks = list(steps.groupby(["experiment", "dataset"], sort=False))
     image, axes = panels(len(blocks), 3.4, 2.8, list(steps["arm"].unique()))
-    for ((task, dataset), block), ax in zip(blocks, axes, strict=True):
+    for ((experiment, dataset), block), ax in zip(blocks, axes, strict=True):
         scored = block["train_top1_percent"].notna().all()
         value = "train_top1_percent" if scored else "loss"
         for (model, init, arm), curve in block.groupby(["model", "init", "arm"], sort=False):
-            style = style_of(study, model, init) | {"marker": None}
+            style = style_of(study, model, init, block["init"]) | {"markevery": [-1]}
             by_step = curve.groupby("step")[value].agg(["mean", "std"]).fillna(0)
             ax.plot(by_step.index, by_step["mean"], **style, label=arm)
             low, high = by_step["mean"] - by_step["std"], by_step["mean"] + by_step["std"]
             ax.fill_between(by_step.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
         ax.set(xlabel="Step", ylabel="Top-1 on training clips (%)" if scored else "Loss")
-        ax.set_title(f"{'Pretraining' if task == 'pretrain' else 'Training'}: {study.dataset_title(dataset)}")
+        ax.set_title(f"{experiment}: {study.dataset_title(dataset)}")
     add_legend(image)
-    caption = f"Mean over runs; band: one standard deviation. Logs of {len(logs)} of {len(runs)} fitted runs."
+    caption = f"Mean over runs; band: one standard deviation. Only runs with the experiment's most labels."
     return Drawing(key, title, caption, image)
 
 
@@ -153,7 +150,7 @@ def _read_log(study: Study, run: dict) -> pd.DataFrame | None:
     path = study.directory / f"runs/{run['run']}/log.jsonl"
     if not path.is_file():
         return None
-    lines = path.read_text().splitlines()
+    lines = path.read_bytes().splitlines()
     rows = [parse_json(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line]
     log = pd.DataFrame(rows)
     for column in ("step", "loss", "train_top1"):
@@ -163,4 +160,4 @@ def _read_log(study: Study, run: dict) -> pd.DataFrame | None:
     log = log.drop_duplicates("step", keep="last").sort_values("step")
     log["train_top1_percent"] = 100 * log["train_top1"].astype(float)
     kept = log[["step", "loss", "train_top1_percent"]]
-    return kept.assign(**{k: run[k] for k in ("run", "task", "dataset", "model", "init", "label_fraction")})
+    return kept.assign(**{k: run[k] for k in ("run", "experiment", "dataset", "model", "init", "label_fraction")})

@@ -7,9 +7,10 @@ import pandas as pd
 import pyarrow
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dynamonet.errors import UserError
-from dynamonet.report.collect import Study
+from dynamonet.report.collect import Study, init_title
 from dynamonet.report.drawing import Drawing, panels
 
 TIME_STEPS_SHOWN = 6
@@ -39,22 +40,20 @@ def predicted_frames_figure(study: Study) -> Drawing:
         ("error of\ncopying t", copy_error, {"cmap": "magma", "vmin": 0, "vmax": worst}),
         ("filter", filters[steps], {"cmap": "RdBu_r", "vmin": -extreme, "vmax": extreme}),
     ]
-    image, axes = _grid(rows, steps)
-    image.colorbar(axes[3, 0].images[0], ax=axes[3:5], label="|error| (grey levels of 255)", aspect=12)
-    image.colorbar(axes[5, 0].images[0], ax=axes[5:], label="weight", aspect=6)
+    image = _grid(rows, steps, {(3, 4): "|error| (grey levels of 255)", (5, 5): "weight"})
     caption = (
-        f"Run {run}, video {arrays['ids'][0]}. Errors are means of |difference| over the colour channels, on one "
-        "scale; where the lower row is darker, copying the frame would have done better."
+        f"Run {run}, video {arrays['ids'][0]}. Errors are means of |difference| over the colour channels, on "
+        "one scale; where the lower row is darker, copying the frame would have done better."
     )
     return Drawing(key, title, caption, image)
 
 
 def confusion_figure(study: Study) -> Drawing:
-    """One panel per data set: the first model's confusion matrix over all its full-label runs."""
+    """One panel per data set: the first model's confusion matrix over the runs behind its accuracy."""
     key, title = "confusion", "Confusion matrices"
     chosen = {name: arm for name in study.datasets if (arm := _first_arm(study, name)) is not None}
     if not chosen:
-        return Drawing(key, title, "Omitted: no evaluated training run left its scores.")
+        return Drawing(key, title, "Omitted: no evaluated run feeds the accuracy table.")
     class_names = {name: _class_names(study, name) for name in chosen}
     named = max((len(names) for names in class_names.values() if len(names) <= CLASS_NAMES_SHOWN), default=0)
     size_in = max(3.6, 0.24 * named + 1.6)
@@ -63,9 +62,9 @@ def confusion_figure(study: Study) -> Drawing:
     for (dataset, arm), ax in zip(chosen.items(), axes, strict=True):
         counts = sum(_confusion_counts(study, run, len(class_names[dataset])) for run in arm["run"])
         _draw_confusion(ax, counts, class_names[dataset])
-        ax.set_title(study.dataset_title(dataset))
-        model = study.model_title(arm["model"].iloc[0])
-        captions.append(f"{study.dataset_title(dataset)}: {model}, {len(arm)} runs, {counts.sum()} scored videos.")
+        ax.set_title(f"{study.dataset_title(dataset)}\n{study.model_title(arm['model'].iloc[0])}")
+        start = init_title(arm["init"].iloc[0])
+        captions.append(f"{study.dataset_title(dataset)}: {start}, {len(arm)} runs, {counts.sum()} scored videos.")
     caption = " ".join(["Each row is normalised to the videos of its true class.", *captions])
     return Drawing(key, title, caption, image)
 
@@ -92,26 +91,32 @@ def _read_predictions(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _grid(rows: list[tuple[str, np.ndarray, dict]], steps: np.ndarray):
-    from matplotlib.figure import Figure
-
-    image = Figure(figsize=(1.25 * len(steps) + 1.6, 1.25 * len(rows)), layout="constrained")
-    axes = image.subplots(len(rows), len(steps), squeeze=False)
+def _grid(rows: list[tuple[str, np.ndarray, dict]], steps: np.ndarray, scales: dict[tuple[int, int], str]) -> Figure:
+    """Labelled rows of pictures; `scales` names the colour bar that rows first to last share."""
+    image = Figure(figsize=(1.25 * len(steps) + 1.4, 1.25 * len(rows)), layout="constrained")
+    # The bars have a column of their own: taken from the pictures, they would push rows out of line.
+    cells = image.add_gridspec(len(rows), len(steps) + 1, width_ratios=[*[1] * len(steps), 0.16])
+    first_pictures = []
     for row, (label, pictures, options) in enumerate(rows):
         for column, picture in enumerate(pictures):
-            ax = axes[row, column]
-            ax.imshow(picture, interpolation="nearest", **options)
+            ax = image.add_subplot(cells[row, column])
+            shown = ax.imshow(picture, interpolation="nearest", **options)
             ax.set(xticks=[], yticks=[])
             ax.grid(visible=False)
             if row == 0:
                 ax.set_title(f"t = {steps[column]}")
-        axes[row, 0].set_ylabel(label)
-    return image, axes
+            if column == 0:
+                ax.set_ylabel(label)
+                first_pictures.append(shown)
+    for (first, last), label in scales.items():
+        bar = image.add_subplot(cells[first : last + 1, -1])
+        image.colorbar(first_pictures[first], cax=bar, label=label)
+    return image
 
 
 def _first_arm(study: Study, dataset: str) -> pd.DataFrame | None:
-    """The evaluated runs of the first model on this data set, with all labels and its first start."""
-    runs = study.runs.drop_duplicates("run")
+    """The runs of the first model in this data set's accuracy, with all labels and its first start."""
+    runs = study.runs_feeding("accuracy").drop_duplicates("run")
     runs = runs[(runs["dataset"] == dataset) & (runs["task"] == "train") & (runs["state"] == "evaluated")]
     for model in study.models:
         arm = runs[runs["model"] == model]
@@ -130,16 +135,17 @@ def _class_names(study: Study, dataset: str) -> list[str]:
 def _confusion_counts(study: Study, run: str, classes: int) -> np.ndarray:
     """Videos by true class (row) and predicted class (column)."""
     path = study.directory / f"runs/{run}/logits.parquet"
-    columns = [f"score_{index}" for index in range(classes)]
     try:
-        scores = pd.read_parquet(path, columns=["class_index", *columns])
-    except (OSError, pyarrow.ArrowException, ValueError, KeyError) as error:
+        table = pd.read_parquet(path)
+    except (OSError, pyarrow.ArrowException) as error:
         raise UserError(f"{path} cannot be read ({error}): evaluate this run again.") from error
-    scored = study.evaluations[run].get("counts.scored")
-    if len(scores) != scored:
-        raise UserError(f"{path} holds {len(scores)} videos, but {scored} were scored: evaluate this run again.")
+    scores = table.filter(regex=r"^score_\d+$")
+    expected = (study.evaluations[run].get("counts.scored"), classes)
+    if scores.shape != expected or not table["class_index"].between(0, classes - 1).all():
+        raise UserError(f"{path} does not hold {expected[0]} videos of {classes} classes: evaluate this run again.")
+    predicted = scores[[f"score_{index}" for index in range(classes)]].to_numpy().argmax(axis=1)
     counts = np.zeros((classes, classes), dtype=int)
-    np.add.at(counts, (scores["class_index"].to_numpy(), scores[columns].to_numpy().argmax(axis=1)), 1)
+    np.add.at(counts, (table["class_index"].to_numpy(), predicted), 1)
     return counts
 
 

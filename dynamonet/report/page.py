@@ -7,9 +7,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dynamonet.report.collect import Study
-from dynamonet.report.drawing import Drawing
+from dynamonet.report.drawing import DPI, Drawing
 from dynamonet.report.table_files import Table
 
+CSS_DPI = 96
 VERDICT_CLASSES = {"helps": "helps", "hurts": "hurts", "not distinguishable": "even"}
 
 
@@ -34,11 +35,17 @@ def render_page(
         runs_stale=int((runs["stale"] != "").sum()),
         claims=_claims(tables["claims"]),
         tables=tables,
-        drawings=drawings,
-        pictures={key: base64.b64encode(png).decode() for key, png in pictures.items()},
+        drawings={drawing.key: drawing for drawing in drawings},
+        pictures={key: _picture(png) for key, png in pictures.items()},
         unusable=_unusable(study),
         environments=_environments(tables["runs"]),
     )
+
+
+def _picture(png: bytes) -> dict[str, Any]:
+    """The bytes as text, and the width at which the figure's letters have their nominal size."""
+    width_px = int.from_bytes(png[16:20])  # of the IHDR chunk, which every PNG starts with
+    return {"base64": base64.b64encode(png).decode(), "width_px": round(width_px * CSS_DPI / DPI)}
 
 
 def _experiment(study: Study, name: str) -> dict[str, Any]:
@@ -54,9 +61,7 @@ def _claims(table: Table | None) -> list[dict[str, Any]]:
         return []
     verdicts = table.tidy["verdict"]
     rows = table.readable.to_dict("records")
-    return [
-        {"kind": VERDICT_CLASSES.get(verdict, "open"), **row} for verdict, row in zip(verdicts, rows, strict=True)
-    ]
+    return [{"kind": VERDICT_CLASSES.get(verdict, "open"), **row} for verdict, row in zip(verdicts, rows, strict=True)]
 
 
 def _unusable(study: Study) -> list[dict[str, str]]:

@@ -46,7 +46,7 @@ def summarise(values: Iterable[float]) -> Summary:
 
 
 def paired_difference(pairs: pd.DataFrame) -> PairedDifference:
-    """Compare columns `treatment` and `control` of one row per pair, which also holds dataset, split and seed.
+    """Compare the columns `treatment` and `control`; each row is a pair and has its dataset, split and seed.
 
     The splits of one seed share most of their training videos, so they are averaged before the t interval
     is taken over seeds. With a single seed the splits are all there is.

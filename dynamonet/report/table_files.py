@@ -7,13 +7,14 @@ from pathlib import Path
 import pandas as pd
 
 from dynamonet import files
-from dynamonet.report.statistics import Summary
+from dynamonet.report.statistics import MINIMUM_N, Summary
 
 STALE = "†"
 NOT_APPLICABLE = "–"
 STALE_NOTE = f"{STALE} A record behind this value is stale: the table of runs says why."
 NOT_APPLICABLE_NOTE = f"{NOT_APPLICABLE} Not part of the study, or not defined for this model."
-NO_INTERVAL = "n < 3"
+MISSING = "missing"
+NO_INTERVAL = f"n < {MINIMUM_N}"
 SUFFIXES = ("csv", "md", "tex")
 
 _TEX = str.maketrans(
@@ -122,3 +123,7 @@ def interval(low: float, high: float, decimals: int, signed: bool = False) -> st
 
 def count(n: int, missing: int, expected: int) -> str:
     return f"{n}, missing {missing} of {expected}" if missing else str(n)
+
+
+def units(n: int, plural: str) -> str:
+    return f"{n} {plural if n != 1 else plural.removesuffix('s')}"

@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from dynamonet.report.collect import PSNR_METRICS, Study
+from dynamonet.errors import UserError
+from dynamonet.report.collect import PSNR_METRICS, Study, init_title
 from dynamonet.report.statistics import MINIMUM_N, PairedDifference, Summary, paired_difference, summarise
-from dynamonet.report.table_files import NOT_APPLICABLE, Table, count, interval, mean_sd, number
+from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, Table, count, interval, mean_sd, number, units
 
 ARM = ["model", "init", "label_fraction"]
 TOP1 = "top1_percent"
@@ -27,11 +28,10 @@ def accuracy_table(study: Study) -> Table | None:
     for row in tidy.to_dict("records"):
         title = study.dataset_title(row["dataset"])
         cells = {
-            "top-1 %": _cell(row, TOP1, 1),
-            "n": count(row["n"], row["runs_missing"], row["runs_planned"]),
-            "top-5 %": number(row["top5_mean_percent"], 1),
-            "class mean %": number(row["mean_class_accuracy_mean_percent"], 1),
-            "scored": f"{row['videos_scored']}/{row['videos_listed']}",
+            "top-1 % (n)": _cell(row, TOP1, 1) + _in_brackets(row),
+            "top-5 %": _mean(row, "top5_percent", 1),
+            "class mean %": _mean(row, "mean_class_accuracy_percent", 1),
+            "scored": f"{row['videos_scored']}/{row['videos_listed']}" if row["n"] else MISSING,
         }
         for name, cell in cells.items():
             columns.setdefault((title, name), {})[row["arm"]] = cell
@@ -40,6 +40,7 @@ def accuracy_table(study: Study) -> Table | None:
     notes = [
         "Top-1: mean ± standard deviation over splits and seeds; n runs; top-5 and class mean are means.",
         "Scored: videos scored of those officially listed, summed over the runs.",
+        *_start_notes(study, tidy),
     ]
     return Table("accuracy", "Accuracy", tidy, readable, notes)
 
@@ -55,13 +56,14 @@ def ablation_table(study: Study) -> Table | None:
         arms = [arm for _, arm in block.groupby(ARM, sort=False)]
         differences = [None, *(_difference(arm, arms[0]) for arm in arms[1:])]
         tidy = _tidy(study, block, ["experiment", "dataset"], [TOP1, "psnr_db"])
+        tidy = tidy.assign(reference=tidy["arm"].iloc[0])
         blocks.append(tidy.assign(**_difference_columns(differences)))
     tidy = pd.concat(blocks, ignore_index=True)
     readable = pd.DataFrame([_ablation_cells(study, row) for row in tidy.to_dict("records")])
     notes = [
         INTERVAL_NOTE,
-        "Difference: from the first row of the experiment, paired by split and seed; its interval is taken over "
-        "seeds after averaging the splits of a seed, or over splits where there is one seed.",
+        "Difference: from the first row of the experiment, paired by split and seed; its interval is taken "
+        "over seeds after averaging the splits of a seed, or over splits where there is one seed.",
     ]
     return Table("ablation", "Ablation", tidy, readable, notes)
 
@@ -94,6 +96,7 @@ def frame_prediction_table(study: Study) -> Table | None:
     tidy = _tidy(study, runs, ["task", "dataset"], [*PSNR_METRICS, "gain_db"])
     silent = (tidy["psnr_n"] == 0) & (tidy["n"] > 0)
     notes = ["Copy: the PSNR of repeating the last frame. Gain: prediction minus copy. Mean ± standard deviation."]
+    notes += _start_notes(study, tidy)
     if silent.any():
         names = ", ".join(dict.fromkeys(tidy.loc[silent, "arm"]))
         notes.append(f"Left out, since they predict no frames: {names}.")
@@ -115,20 +118,34 @@ def frame_prediction_table(study: Study) -> Table | None:
     return Table("frame_prediction", "Frame prediction (PSNR)", tidy, readable, notes)
 
 
-def init_title(init: str) -> str:
-    return "from scratch" if init == "scratch" else f"after {init}"
+def _start_notes(study: Study, tidy: pd.DataFrame) -> list[str]:
+    """Where all models of a data set start alike, their names leave it out: say it here."""
+    starts = tidy.groupby("dataset", sort=False)["init"].agg(["nunique", "first"])
+    shared = starts[(starts["nunique"] == 1) & (starts["first"] != "scratch")]["first"]
+    titles = [f"{study.dataset_title(dataset)} {init_title(init)}" for dataset, init in shared.items()]
+    return [f"Start: {', '.join(titles)}."] if titles else []
 
 
 def _tidy(study: Study, runs: pd.DataFrame, extra_keys: list[str], metrics: list[str]) -> pd.DataFrame:
     """One row per arm and `extra_keys`, with counts and each metric's summary. Arms are never pooled."""
-    runs = runs.assign(arm=study.arm_labels(runs))
+    runs = runs.assign(arm=study.arm_labels(runs, extra_keys))
+    repeated = runs.duplicated([*extra_keys, *ARM, "split", "seed"])
+    if repeated.any():
+        raise UserError(
+            f"{study.plan.path}: run {runs.loc[repeated, 'run'].iloc[0]} and another that differs in its recipe only "
+            "would be averaged: let one of their experiments feed the table."
+        )
     rows = []
     for keys, group in _groups(runs, [*extra_keys, *ARM]):
         row = {**keys, "arm": group["arm"].iloc[0], **_counts(group)}
         for metric in metrics:
             summary = summarise(group[metric])
             stem, unit = metric.rsplit("_", 1)
-            row |= {f"{stem}_n": summary.n, f"{stem}_mean_{unit}": summary.mean, f"{stem}_sd_{unit}": summary.sd}
+            row |= {
+                f"{stem}_n": summary.n,
+                f"{stem}_mean_{unit}": summary.mean,
+                f"{stem}_sd_{unit}": summary.sd,
+            }
             row |= {f"{stem}_ci95_low_{unit}": summary.low, f"{stem}_ci95_high_{unit}": summary.high}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -163,9 +180,23 @@ def _cell(row: dict[str, Any], metric: str, decimals: int) -> str:
     )
 
 
+def _in_brackets(row: dict[str, Any]) -> str:
+    return f" ({count(row['n'], row['runs_missing'], row['runs_planned'])})" if row["n"] else ""
+
+
 def _interval(row: dict[str, Any], metric: str, decimals: int) -> str:
     summary = _summary(row, metric)
-    return interval(summary.low, summary.high, decimals) if summary.n else NOT_APPLICABLE
+    return interval(summary.low, summary.high, decimals) if summary.n else _absent(row)
+
+
+def _mean(row: dict[str, Any], metric: str, decimals: int) -> str:
+    summary = _summary(row, metric)
+    return number(summary.mean, decimals) if summary.n else _absent(row)
+
+
+def _absent(row: dict[str, Any]) -> str:
+    """A value that no run has: since the runs are missing, or since there is no such value."""
+    return MISSING if row["n"] == 0 else NOT_APPLICABLE
 
 
 def _difference(arm: pd.DataFrame, reference: pd.DataFrame) -> PairedDifference | None:
@@ -186,8 +217,6 @@ def _difference_columns(differences: list[PairedDifference | None]) -> dict[str,
 
 
 def _ablation_cells(study: Study, row: dict[str, Any]) -> dict[str, str]:
-    compared = row["difference_pairs"] > 0
-    bounds = row["difference_ci95_low_points"], row["difference_ci95_high_points"]
     return {
         "Experiment": row["experiment"],
         "Data set": study.dataset_title(row["dataset"]),
@@ -195,8 +224,18 @@ def _ablation_cells(study: Study, row: dict[str, Any]) -> dict[str, str]:
         "Top-1 %": _cell(row, TOP1, 1),
         "95 % interval": _interval(row, TOP1, 1),
         "n": count(row["n"], row["runs_missing"], row["runs_planned"]),
-        "Difference, points": number(row["difference_points"], 1, signed=True),
-        "its 95 % interval": interval(*bounds, 1, signed=True) if compared else NOT_APPLICABLE,
-        "pairs": f"{row['difference_pairs']} {row['difference_paired_over']}" if compared else NOT_APPLICABLE,
-        "PSNR dB": number(row["psnr_mean_db"], 2),
+        **_difference_cells(row),
+        "PSNR dB": _mean(row, "psnr_db", 2),
     }
+
+
+def _difference_cells(row: dict[str, Any]) -> dict[str, str]:
+    headers = ("Difference, points", "its 95 % interval", "pairs")
+    if row["arm"] == row["reference"]:
+        return dict(zip(headers, ("reference", NOT_APPLICABLE, NOT_APPLICABLE), strict=True))
+    if not row["difference_pairs"]:
+        return dict.fromkeys(headers, MISSING)
+    bounds = row["difference_ci95_low_points"], row["difference_ci95_high_points"]
+    difference = number(row["difference_points"], 1, signed=True)
+    pairs = units(row["difference_pairs"], row["difference_paired_over"])
+    return dict(zip(headers, (difference, interval(*bounds, 1, signed=True), pairs), strict=True))

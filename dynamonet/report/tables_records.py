@@ -6,7 +6,7 @@ import pandas as pd
 
 from dynamonet.report.collect import Record, Study
 from dynamonet.report.statistics import summarise
-from dynamonet.report.table_files import NOT_APPLICABLE, STALE, Table, number
+from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, STALE, Table, count, number
 
 SHORT = 12  # hex digits of a hash that are shown: enough to tell any two apart
 
@@ -15,7 +15,7 @@ COUNTS = {
     "videos_found": "counts.found",
     "videos_decodable": "counts.decodable",
     "classes": "counts.classes",
-    "frames": "metrics.frames",
+    "frames": "counts.frames",
 }
 
 
@@ -24,11 +24,11 @@ def cost_table(study: Study) -> Table:
     readable = pd.DataFrame(
         {
             "Model": row["title"],
-            "Clip (frames × stride × crop px)": row["clip"] or "missing",
-            "GMACs per clip": number(row["gmacs_per_clip"], 2),
-            "Views per video": number(row["views_per_video"], 0),
-            "GMACs per video": number(row["gmacs_per_video"], 1),
-            "Parameters, M": number(row["parameters_m"], 2),
+            "Clip (frames × stride × crop px)": row["clip"] or MISSING,
+            "GMACs per clip": _measured(row, "gmacs_per_clip", 2),
+            "Views per video": _measured(row, "views_per_video", 0),
+            "GMACs per video": _measured(row, "gmacs_per_video", 1),
+            "Parameters, M": _measured(row, "parameters_m", 2),
         }
         for row in tidy.to_dict("records")
     )
@@ -42,19 +42,19 @@ def runtime_table(study: Study) -> Table:
         {
             "Model": row["title"],
             "Latency ms, median (p10–p90)": _latency(row),
-            "Clips/s": number(row["clips_per_s"], 1),
-            "Batch": number(row["batch_size"], 0),
-            "Peak memory MiB": number(row["peak_memory_mib"], 0),
-            "Device": row["device"] or "missing",
-            "Pretraining s": number(row["pretraining_wall_s_mean"], 1),
-            "Training s": number(row["training_wall_s_mean"], 1),
-            "Training clips/s": number(row["training_clips_per_s_mean"], 1),
-            "Waiting for data %": number(row["training_data_wait_percent_mean"], 1),
-            "Training runs": str(row["training_runs"]),
+            "Clips/s": _measured(row, "clips_per_s", 1),
+            "Batch": _measured(row, "batch_size", 0),
+            "Peak memory MiB": _measured(row, "peak_memory_mib", 0),
+            "Device": row["device"] or MISSING,
+            "Pretraining s": _fitted(row, "pretraining", "wall_s", 1),
+            "Training s": _fitted(row, "training", "wall_s", 1),
+            "Training clips/s": _fitted(row, "training", "clips_per_s", 1),
+            "Waiting for data %": _fitted(row, "training", "data_wait_percent", 1),
+            "Training runs": _run_count(row, "training"),
         }
         for row in tidy.to_dict("records")
     )
-    notes = ["Pretraining and training: mean wall-clock seconds of a run, over the runs that were fitted."]
+    notes = ["Pretraining, training: means over the fitted runs with all labels; s: wall-clock seconds of a run."]
     return Table("runtime", "Runtime", tidy, readable, [*notes, *_unmeasured(study)])
 
 
@@ -70,10 +70,10 @@ def datasets_table(study: Study) -> Table:
             "found": _count_or_missing(row["videos_found"]),
             "decodable": _count_or_missing(row["videos_decodable"]),
             "Classes": _count_or_missing(row["classes"]),
-            "Train / test by split": row["train_test_by_split"] or "missing",
+            "Train / test by split": row["train_test_by_split"] or MISSING,
             "Frames": _count_or_missing(row["frames"]),
             "Size MiB": number(row["size_mib"], 1),
-            "Manifest": row["manifest_sha256"][:SHORT] or "missing",
+            "Manifest": row["manifest_sha256"][:SHORT] or MISSING,
         }
         for row in tidy.to_dict("records")
     )
@@ -83,9 +83,9 @@ def datasets_table(study: Study) -> Table:
 def runs_table(study: Study) -> Table:
     experiments = study.runs.groupby("run", sort=False)["experiment"].agg(", ".join)
     runs = study.runs.drop_duplicates("run")
-    tidy = pd.DataFrame(
-        [_run(study, run, experiments[run["run"]]) for run in runs.to_dict("records")]
-    ).sort_values("run", ignore_index=True)
+    tidy = pd.DataFrame([_run(study, run, experiments[run["run"]]) for run in runs.to_dict("records")]).sort_values(
+        "run", ignore_index=True
+    )
     readable = pd.DataFrame(
         {
             "Run": row["run"],
@@ -98,7 +98,9 @@ def runs_table(study: Study) -> Table:
             "Weights": row["weights_sha256"][:SHORT] or NOT_APPLICABLE,
             "Start": row["init"] if row["init"] == "scratch" else f"{row['init']} {row['init_sha256'][:SHORT]}",
             "Training videos": number(row["videos_fitted"], 0),
-            "Scored / listed": f"{row['videos_scored']}/{row['videos_listed']}",
+            "Scored / listed": f"{row['videos_scored']}/{row['videos_listed']}"
+            if row["state"] == "evaluated"
+            else MISSING,
             "Device": row["device"] or NOT_APPLICABLE,
         }
         for row in tidy.to_dict("records")
@@ -113,7 +115,8 @@ def _unmeasured(study: Study) -> list[str]:
 
 def _cost(study: Study, name: str) -> dict[str, Any]:
     measure = study.measures.get(name)
-    row: dict[str, Any] = {"model": name, "title": study.model_title(name), "clip": ""}
+    row: dict[str, Any] = {"model": name, "title": study.model_title(name)}
+    row |= {"measured": measure is not None, "clip": ""}
     if measure is not None:
         row["clip"] = " × ".join(str(measure.get(f"clip.{part}")) for part in ("frames", "stride", "crop"))
     for key in ("gmacs_per_clip", "views_per_video", "gmacs_per_video", "parameters_m"):
@@ -126,18 +129,28 @@ def _runtime(study: Study, name: str) -> dict[str, Any]:
     row: dict[str, Any] = {
         "model": name,
         "title": study.model_title(name),
+        "measured": measure is not None,
         "device": measure.get("provenance.device") if measure else "",
     }
-    keys = ("latency_ms_median", "latency_ms_p10", "latency_ms_p90", "clips_per_s", "batch_size", "peak_memory_mib")
+    keys = (
+        "latency_ms_median",
+        "latency_ms_p10",
+        "latency_ms_p90",
+        "clips_per_s",
+        "batch_size",
+        "peak_memory_mib",
+    )
     for key in keys:
         # Peak memory, say, is null where a device has no counter for it.
         known = measure is not None and measure.find(f"metrics.{key}") is not None
         row[key] = measure.number(f"metrics.{key}") if known else float("nan")
     runs = study.runs.drop_duplicates("run")
+    # Runs with fewer labels are shorter, and not every model has them.
+    runs = runs[runs["label_fraction"] == runs["label_fraction"].max()]
     for task, stem in (("pretrain", "pretraining"), ("train", "training")):
         chosen = runs.loc[(runs["model"] == name) & (runs["task"] == task), "run"]
         fits = [study.fits[run] for run in chosen if run in study.fits]
-        row[f"{stem}_runs"] = len(fits)
+        row |= {f"{stem}_runs": len(fits), f"{stem}_runs_planned": len(chosen)}
         row[f"{stem}_wall_s_mean"] = _mean(fits, "time.wall_s")
         row[f"{stem}_clips_per_s_mean"] = _mean(fits, "time.clips_per_s")
         row[f"{stem}_data_wait_percent_mean"] = 100 * _mean(fits, "time.data_wait_share")
@@ -150,7 +163,21 @@ def _mean(records: list[Record], key: str) -> float:
 
 def _latency(row: dict[str, Any]) -> str:
     median, low, high = (number(row[f"latency_ms_{key}"], 1) for key in ("median", "p10", "p90"))
-    return "missing" if median == NOT_APPLICABLE else f"{median} ({low}–{high})"
+    return f"{median} ({low}–{high})" if row["measured"] else MISSING
+
+
+def _measured(row: dict[str, Any], key: str, decimals: int) -> str:
+    return number(row[key], decimals) if row["measured"] else MISSING
+
+
+def _fitted(row: dict[str, Any], stem: str, key: str, decimals: int) -> str:
+    lost = row[f"{stem}_runs_planned"] and not row[f"{stem}_runs"]
+    return MISSING if lost else number(row[f"{stem}_{key}_mean"], decimals)
+
+
+def _run_count(row: dict[str, Any], stem: str) -> str:
+    planned, fitted = row[f"{stem}_runs_planned"], row[f"{stem}_runs"]
+    return count(fitted, planned - fitted, planned)
 
 
 def _dataset(study: Study, name: str) -> dict[str, Any]:
@@ -165,13 +192,13 @@ def _dataset(study: Study, name: str) -> dict[str, Any]:
     splits = manifest.get("counts.splits") if manifest else {}
     parts = [f"{split}: {part['train']}/{part['test']}" for split, part in sorted(splits.items())]
     row["train_test_by_split"] = ", ".join(parts)
-    row["size_mib"] = manifest.number("metrics.bytes") / 2**20 if manifest else float("nan")
+    row["size_mib"] = manifest.number("counts.bytes") / 2**20 if manifest else float("nan")
     row["manifest_sha256"] = manifest.get("manifest_sha256") if manifest else ""
     return row
 
 
 def _count_or_missing(value: float | None) -> str:
-    return "missing" if pd.isna(value) else f"{int(value)}"
+    return MISSING if pd.isna(value) else f"{int(value)}"
 
 
 def _run(study: Study, run: dict[str, Any], experiments: str) -> dict[str, Any]:

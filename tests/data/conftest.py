@@ -30,15 +30,26 @@ def real_clips() -> list[Path]:
     return sorted(path for path in _folder_named_by("DYNAMONET_CLIPS").rglob("*") if path.suffix in suffixes)
 
 
-def barcode(number: int) -> np.ndarray:
-    """A frame that shows its number as bright and dark bars, which survive any codec."""
-    bits = [number >> bit & 1 for bit in range(BITS)]
-    return np.repeat(np.where(bits, 230, 30).astype(np.uint8), BAR_WIDTH)[None, :, None].repeat(64, 0).repeat(3, 2)
+class Barcodes:
+    """Frames that show their number as bright and dark bars, which survive any codec."""
+
+    @staticmethod
+    def draw(number: int) -> np.ndarray:
+        bits = [number >> bit & 1 for bit in range(BITS)]
+        bars = np.repeat(np.where(bits, 230, 30).astype(np.uint8), BAR_WIDTH)
+        return bars[None, :, None].repeat(64, 0).repeat(3, 2)
+
+    @staticmethod
+    def read(frames: np.ndarray) -> list[int]:
+        bars = (
+            frames[:, 20:44].reshape(len(frames), 24, BITS, BAR_WIDTH, 3)[:, :, :, 4:-4].mean(axis=(1, 3, 4))
+        )
+        return ((bars > 128) << np.arange(BITS)).sum(axis=1).tolist()
 
 
-def read_barcodes(frames: np.ndarray) -> list[int]:
-    bars = frames[:, 20:44].reshape(len(frames), 24, BITS, BAR_WIDTH, 3)[:, :, :, 4:-4].mean(axis=(1, 3, 4))
-    return ((bars > 128) << np.arange(BITS)).sum(axis=1).tolist()
+@pytest.fixture(scope="session")
+def barcodes() -> type[Barcodes]:
+    return Barcodes
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,13 @@ def test_ucf101(annotations, tmp_path):
     assert len(listing.classes) == 101 and len(listing.videos) == 13320
     assert listing.classes[0] == "ApplyEyeMakeup" and listing.classes[-1] == "YoYo"
     published = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}
-    assert {split: (counts(listing, split)["train"], counts(listing, split)["test"]) for split in (1, 2, 3)} == published
+    assert {
+        split: (counts(listing, split)["train"], counts(listing, split)["test"]) for split in (1, 2, 3)
+    } == published
     # The class folder and the file names spell this class differently.
-    assert "UCF-101/HandstandPushups/v_HandStandPushups_g01_c01.avi" in {video.path for video in listing.videos}
+    assert "UCF-101/HandstandPushups/v_HandStandPushups_g01_c01.avi" in {
+        video.path for video in listing.videos
+    }
 
 
 def test_ucf101_groups_do_not_leak(annotations, tmp_path):
@@ -50,7 +54,9 @@ def test_hmdb51(annotations, tmp_path):
     assert len(listing.classes) == 51 and len(listing.videos) == 6766
     for split in (1, 2, 3):
         per_class = Counter((video.class_name, video.parts.get(split)) for video in listing.videos)
-        assert all(per_class[name, "train"] == 70 and per_class[name, "test"] == 30 for name in listing.classes)
+        assert all(
+            per_class[name, "train"] == 70 and per_class[name, "test"] == 30 for name in listing.classes
+        )
 
 
 def test_kinetics400(annotations, tmp_path):

@@ -2,7 +2,6 @@ import av
 import numpy as np
 import pytest
 
-from conftest import barcode, read_barcodes
 from dynamonet.data.encoding import encode
 from dynamonet.data.video import VideoError, probe, read_frames
 
@@ -11,10 +10,10 @@ CODECS = [("h264", "mp4"), ("xvid", "avi"), ("dx50", "avi")]
 
 
 @pytest.fixture(scope="module", params=CODECS, ids=lambda codec: codec[0])
-def numbered(request, tmp_path_factory):
+def numbered(request, barcodes, tmp_path_factory):
     codec, suffix = request.param
     path = tmp_path_factory.mktemp("numbered") / f"numbered.{suffix}"
-    encode(path, map(barcode, range(FRAMES)), codec, 25)
+    encode(path, map(barcodes.draw, range(FRAMES)), codec, 25)
     return path
 
 
@@ -24,10 +23,10 @@ def full_decode(path):
 
 
 @pytest.mark.parametrize("indices", [[0], [49], range(50), [7, 3, 3, 49, 0], range(5, 45, 3)])
-def test_reads_the_frames_asked_for(numbered, indices):
+def test_reads_the_frames_asked_for(numbered, barcodes, indices):
     frames = read_frames(numbered, indices)
     assert frames.dtype == np.uint8
-    assert read_barcodes(frames) == list(indices)
+    assert barcodes.read(frames) == list(indices)
 
 
 def test_frames_equal_full_decode(numbered):
@@ -39,8 +38,8 @@ def test_probe_counts_frames(numbered):
     assert (info.frames, info.width, info.height, info.fps) == (FRAMES, 96, 64, 25)
 
 
-def test_b_frames_are_really_there(tmp_path):
-    encode(tmp_path / "b.avi", map(barcode, range(FRAMES)), "dx50", 25)
+def test_b_frames_are_really_there(barcodes, tmp_path):
+    encode(tmp_path / "b.avi", map(barcodes.draw, range(FRAMES)), "dx50", 25)
     with av.open(str(tmp_path / "b.avi")) as container:
         assert av.video.frame.PictureType.B in {frame.pict_type for frame in container.decode(video=0)}
 
@@ -75,13 +74,13 @@ def test_too_short_a_video_is_an_error(numbered):
         read_frames(numbered, [50])
 
 
-def bad_file(kind, path):
+def write_bad_file(kind, path, barcodes):
     if kind == "empty":
         path.write_bytes(b"")
     elif kind == "text":
         path.write_text("this is no video\n" * 100)
     elif kind == "truncated":
-        encode(path, map(barcode, range(FRAMES)), "h264", 25)
+        encode(path, map(barcodes.draw, range(FRAMES)), "h264", 25)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     elif kind == "audio only":
         with av.open(str(path), "w") as container:
@@ -95,9 +94,9 @@ def bad_file(kind, path):
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "truncated", "audio only", "folder", "missing"])
-def test_bad_file_is_one_sentence_that_names_it(kind, tmp_path):
+def test_bad_file_is_one_sentence_that_names_it(kind, barcodes, tmp_path):
     path = tmp_path / "bad.mp4"
-    bad_file(kind, path)
+    write_bad_file(kind, path, barcodes)
     for read in (probe, lambda path: read_frames(path, [0])):
         with pytest.raises(VideoError) as caught:
             read(path)

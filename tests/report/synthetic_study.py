@@ -45,13 +45,20 @@ def default_top1(run: dict) -> float:
 
 
 def planned_run(model: str, dataset: str, split: int, seed: int, init: str = "scratch", fraction: float = 1.0) -> dict:
-    run = {"model": model, "dataset": dataset, "split": split, "label_fraction": fraction, "init": init, "seed": seed}
+    run = {
+        "model": model,
+        "dataset": dataset,
+        "split": split,
+        "label_fraction": fraction,
+        "init": init,
+        "seed": seed,
+    }
     digest = f"{zlib.crc32(json.dumps(run).encode()):08x}"
     return {"run": f"{model}-{dataset}.{split}-s{seed}-{digest}", **run}
 
 
 def plan(models: int = 5, datasets: int = 3) -> dict:
-    """The study file: `main` on all data sets, an ablation with six runs an arm, labels, and a pretraining."""
+    """The study file: `main` on all data sets, an ablation of six runs an arm, labels, and a pretraining."""
     names, sets = list(TITLES)[:models], dict(list(DATASETS.items())[:datasets])
     main = [planned_run(m, d, s, 0) for m in names for d in sets for s in sets[d]["splits"]]
     ablation = [planned_run(m, "ucf101", s, seed) for seed in (0, 1, 2) for s in (1, 2) for m in names[:3]]
@@ -64,14 +71,18 @@ def plan(models: int = 5, datasets: int = 3) -> dict:
     pretrain = [planned_run("dynamonet", "ucf101", 1, seed) for seed in (0, 1, 2)]
     for run in pretrain:
         run["run"] = f"pretrain-{run['run']}"
-    arms = {"metric": "top1", "treatment": {"experiment": "ablation", "model": "dynamonet"}}
     return {
         "name": "demo",
         "title": "Does motion need <dynamic> filters?",
         "description": "A synthetic study that has every record & every table.",
         "datasets": sets,
         "models": {
-            name: {"title": TITLES[name], "build": name, "options": {}, "clip": {"frames": 16, "stride": 1, "crop": 64}}
+            name: {
+                "title": TITLES[name],
+                "build": name,
+                "options": {},
+                "clip": {"frames": 16, "stride": 1, "crop": 64},
+            }
             for name in names
         },
         "experiments": {
@@ -80,15 +91,24 @@ def plan(models: int = 5, datasets: int = 3) -> dict:
             "main": _experiment("It is more accurate", "train", ["accuracy", "frame_prediction"], main),
             "pretrain": _experiment("Frames can be predicted", "pretrain", ["frame_prediction"], pretrain),
         },
-        "claims": {
-            "dmr": {"text": "The DMR helps", **arms, "control": {"experiment": "ablation", "model": "no_dmr"}},
-            "fixed": {"text": "Filters help", **arms, "control": {"experiment": "ablation", "model": "fixed_filters"}},
-            "pretraining": {
-                "text": "Pretraining helps at every label fraction",
-                "metric": "top1",
-                "treatment": {"experiment": "labels", "init": "pretrain"},
-                "control": {"experiment": "labels", "init": "scratch"},
-            },
+        "claims": _claims(),
+    }
+
+
+def _claims() -> dict:
+    arm = {"metric": "top1", "treatment": {"experiment": "ablation", "model": "dynamonet"}}
+    return {
+        "dmr": {"text": "The DMR helps", **arm, "control": {"experiment": "ablation", "model": "no_dmr"}},
+        "fixed": {
+            "text": "Filters help",
+            **arm,
+            "control": {"experiment": "ablation", "model": "fixed_filters"},
+        },
+        "pretraining": {
+            "text": "Pretraining helps at every label fraction",
+            "metric": "top1",
+            "treatment": {"experiment": "labels", "init": "pretrain"},
+            "control": {"experiment": "labels", "init": "scratch"},
         },
     }
 
@@ -116,13 +136,11 @@ def write_study(directory: Path, study: dict, top1: Callable[[dict], float | str
 
 def manifest(name: str, dataset: dict) -> dict:
     splits = {str(split): {"train": 70, "test": SCORED} for split in dataset["splits"]}
+    counts = {"listed": 95, "found": 95, "decodable": 94, "classes": 6, "frames": 94 * 60, "bytes": 7 * 2**20}
     unusable = [{"id": "v_broken_<1>", "path": "broken.avi", "reason": "moov atom not found"}]
-    counts = {"listed": 95, "found": 95, "decodable": 94, "classes": 6, "splits": splits, "unusable": unusable}
-    metrics = {"frames": 94 * 60, "bytes": 7 * 2**20}
     return {
         "stage": "prepare",
-        "counts": counts,
-        "metrics": metrics,
+        "counts": {**counts, "splits": splits, "unusable": unusable},
         "manifest_sha256": digest(name),
         "classes": CLASSES,
     }
@@ -155,7 +173,12 @@ def write_run(folder: Path, run: dict, task: str, top1: float) -> None:
         metrics |= {"top1": top1, "top5": min(1.0, top1 + 0.12), "mean_class_accuracy": top1 - 0.01}
         write_logits(folder / "logits.parquet", generator, top1)
     counts = {"listed": SCORED, "scored": SCORED, "unusable": []}
-    evaluation = {"stage": "evaluate", "metrics": metrics, "counts": counts, "views": {"clips": 2, "crops": 1}}
+    evaluation = {
+        "stage": "evaluate",
+        "metrics": metrics,
+        "counts": counts,
+        "views": {"clips": 2, "crops": 1},
+    }
     write_json(folder / "evaluate.json", {**evaluation, "weights_sha256": weights, "time": {}, "provenance": {}})
     write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log(task, top1, generator)))
     if "dynamo" in run["model"] and run["split"] == 1 and run["seed"] == 0:
@@ -194,7 +217,11 @@ def log(task: str, top1: float, generator: np.random.Generator) -> list[dict]:
     lines = []
     for step in range(10, 161, 10):
         progress = 1 - np.exp(-step / 50)
-        line = {"step": step, "steps": 160, "loss": round(1.8 - 1.4 * progress + 0.05 * generator.normal(), 4)}
+        line = {
+            "step": step,
+            "steps": 160,
+            "loss": round(1.8 - 1.4 * progress + 0.05 * generator.normal(), 4),
+        }
         line["train_top1"] = round(min(1, top1 * progress + 0.02 * generator.random()), 4) if task == "train" else None
         lines.append({**line, "learning_rate": 0.01, "clips_per_s": 22.1, "data_wait_share": 0.03})
     return lines

@@ -1,6 +1,7 @@
-"""Kinetics-400: `{train,val}/<label>/<youtube id>_<start>_<end>.mp4` and the official CSV files in `annotations/`.
+"""Kinetics-400: `{train,val}/<label>/<youtube id>_<start>_<end>.mp4`, start and end as six-digit seconds.
 
-The official training list becomes the training part of split 1, the validation list its test part.
+The official CSV files are `annotations/train.csv` and `annotations/validate.csv`; the training list
+becomes the training part of split 1, the validation list its test part.
 """
 
 import csv
@@ -42,6 +43,5 @@ def _entry(row: dict[str, str], source: str, folder: str, part: str) -> Entry:
     if not (label and youtube_id and split and (start or "").isdecimal() and (end or "").isdecimal()):
         raise UserError(f"{source}: the line is malformed; expected {','.join(COLUMNS)} with whole seconds.")
     if "/" in label + youtube_id:
-        raise UserError(f"{source}: {label!r} or {youtube_id!r} holds a slash and would leave the data set's root; "
-                        "correct the line.")
+        raise UserError(f"{source}: {label!r} or {youtube_id!r} holds a slash; correct the line.")
     return Entry(folder, f"{label}/{youtube_id}_{int(start):06d}_{int(end):06d}.mp4", label, 1, part, source)

@@ -45,8 +45,10 @@ def _entries(path: Path, videos: str, classes: tuple[str, ...], split: int, part
         if "/" not in file or (part == "train" and not number.isdecimal()):
             raise malformed(source, line, "'<class>/<file>'" + " and the class number" * (part == "train"))
         if class_name not in class_numbers and class_name not in ("/", ".."):
-            raise UserError(f"{source}: class {class_name!r} is not in classInd.txt; add it or remove the line.")
+            raise UserError(f"{source}: class {class_name!r} is not in classInd.txt; add or remove it.")
         if part == "train" and number != class_numbers.get(class_name, number):
-            raise UserError(f"{source}: {file} has number {number}, but classInd.txt says {class_numbers[class_name]}; "
-                            "correct one of them.")
+            raise UserError(
+                f"{source}: {file} has number {number}, but classInd.txt says {class_numbers[class_name]};"
+                " correct one of them."
+            )
         yield Entry(videos, file, class_name, split, part, source)

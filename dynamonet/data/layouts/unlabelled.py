@@ -17,7 +17,7 @@ def listing(root: Path) -> Listing:
     # A name that starts with a dot is a file that is still being written.
     paths = sorted(path.as_posix() for path in files if not path.name.startswith("."))
     if not paths:
-        raise UserError(f"{root} holds no video file; give a folder with {', '.join(sorted(SUFFIXES))} files.")
+        raise UserError(f"{root} holds no video file; use {', '.join(sorted(SUFFIXES))} files.")
     # The id keeps its suffix: files of one name in two containers are two videos.
     return Listing((), tuple(ListedVideo(path, path, None, {1: _part(path)}) for path in paths), (1,))
 

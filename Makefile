@@ -1,0 +1,54 @@
+# The developer's manual: `make demo`, `make test`, `make check`, `make clean`. Each sets up what it needs.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+READY := $(VENV)/.ready
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+.PHONY: help demo embedded test check lock clean
+
+help:
+	@echo "make demo      install everything, then run the whole study on the embedded data set (CPU, minutes)"
+	@echo "make embedded  the same data set taken further: five seeds, all ablations (CPU, up to two hours)"
+	@echo "make test      install everything, then run the test suite"
+	@echo "make check     install everything, then lint"
+	@echo "make clean     remove results and data that were generated here; keeps the virtual environment"
+
+demo: $(READY)
+	@echo "== Running the demo study: real video files, every stage, 2 cores: about a quarter of an hour"
+	@$(RUN) snakemake --cores all --configfile config/demo.yaml all
+	@echo "== Done: open results/demo/report.html; tables and figures lie beside it"
+
+embedded: $(READY)
+	@echo "== Running the embedded study: five seeds and all ablations, 2 cores: up to two hours"
+	@$(RUN) snakemake --cores all --configfile config/embedded.yaml all
+	@echo "== Done: open results/embedded/report.html"
+
+test: $(READY)
+	@echo "== Running the test suite"
+	@$(RUN) python -m pytest -n 2 --dist worksteal
+
+check: $(READY)
+	@echo "== Checking format and style"
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) snakefmt --check --quiet Snakefile workflow
+
+# Installing again is needed only when the list of dependencies changes.
+$(READY): pyproject.toml constraints.txt
+	@echo "== Installing into $(VENV): several GB with PyTorch, a few minutes the first time"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Resolve the newest versions that pyproject.toml allows and write them down.
+lock:
+	@rm -rf .lock-venv && $(PYTHON) -m venv .lock-venv
+	@.lock-venv/bin/python -m pip install --quiet -e '.[dev]'
+	@.lock-venv/bin/python -m pip freeze --exclude-editable > constraints.txt
+	@rm -rf .lock-venv
+
+clean:
+	rm -rf .snakemake .pytest_cache .ruff_cache data/motion-* results/*/runs results/*/manifests results/*/measure results/*/logs results/demo

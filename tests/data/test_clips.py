@@ -1,0 +1,140 @@
+import subprocess
+import sys
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from dynamonet.data.clips import ClipShape, EvalClips, TrainClips, batches
+from dynamonet.data.encoding import encode
+from dynamonet.data.video import read_frames
+
+FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, barcodes):
+    root = tmp_path_factory.mktemp("clips")
+    for number in range(4):
+        encode(root / f"{number}.mp4", map(barcodes.draw, range(FRAMES)), "h264", 25)
+    return root
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return pd.DataFrame(
+        dict(
+            id=[f"video {number}" for number in range(4)],
+            path=[f"{number}.mp4" for number in range(4)],
+            class_index=[0, 1, 2, 3],
+            frames=FRAMES,
+        )
+    )
+
+
+def test_shapes(rows, root):
+    sample = TrainClips(rows, root, ClipShape(8, 2, 32, extra_frames=3), seed=0, scales=(1.0, 0.5))[5, 2]
+    assert sample["video"].shape == (3, 11, 32, 32) and sample["video"].dtype == torch.uint8
+    assert (sample["class_index"], sample["row"]) == (2, 2)
+    sample = EvalClips(rows, root, ClipShape(8, 2, 32, extra_frames=3), clips=2, crops=3)[1]
+    assert sample["video"].shape == (6, 3, 11, 32, 32) and sample["video"].dtype == torch.uint8
+    assert (sample["class_index"], sample["row"]) == (1, 1)
+
+
+def test_training_clip_is_a_piece_of_the_video(rows, root):
+    """Without resizing, every pixel is one of the video's, and the frames are `stride` apart."""
+    whole = torch.from_numpy(read_frames(root / "0.mp4", range(FRAMES))).permute(3, 0, 1, 2)
+    for epoch in range(5):
+        video = TrainClips(rows, root, ClipShape(8, 2, 64), seed=0)[epoch, 0]["video"]
+        places = [
+            (start, left)
+            for start in range(FRAMES - 14)
+            for left in range(96 - 64 + 1)
+            if torch.equal(video[:, 0], whole[:, start, :, left : left + 64])
+        ]
+        assert any(torch.equal(video, whole[:, s : s + 15 : 2, :, left : left + 64]) for s, left in places)
+
+
+def test_samples_depend_on_seed_epoch_and_id_alone(rows, root):
+    shape = ClipShape(8, 1, 32)
+    clips = TrainClips(rows, root, shape, seed=0, scales=(1.0, 0.8), flip=True)
+    reordered = TrainClips(rows[::-1], root, shape, seed=0, scales=(1.0, 0.8), flip=True)
+    for epoch in range(3):
+        torch.testing.assert_close(clips[epoch, 0]["video"], reordered[epoch, 3]["video"], rtol=0, atol=0)
+    assert not torch.equal(clips[0, 0]["video"], clips[1, 0]["video"])
+    other_seed = TrainClips(rows, root, shape, seed=1, scales=(1.0, 0.8), flip=True)
+    assert not torch.equal(clips[0, 0]["video"], other_seed[0, 0]["video"])
+
+
+def test_workers_change_nothing(rows, root):
+    clips = TrainClips(rows, root, ClipShape(8, 1, 32), seed=0, flip=True)
+    plan = list(batches(len(rows), 2, seed=0, start_step=0, steps=4))
+    alone = [batch["video"] for batch in DataLoader(clips, batch_sampler=plan)]
+    shared = [batch["video"] for batch in DataLoader(clips, batch_sampler=plan, num_workers=2)]
+    assert all(torch.equal(a, b) for a, b in zip(alone, shared, strict=True))
+
+
+def test_flip_mirrors_about_half_of_the_clips(rows, root):
+    plain, flipped = (
+        TrainClips(rows, root, ClipShape(4, 1, 64), seed=0, flip=flip) for flip in (False, True)
+    )
+    mirrored = 0
+    for epoch in range(20):
+        a, b = plain[epoch, 0]["video"], flipped[epoch, 0]["video"]
+        mirrored += torch.equal(a.flip(-1), b)
+        assert torch.equal(a, b) or torch.equal(a.flip(-1), b)
+    assert 4 <= mirrored <= 16
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 64)])
+def test_three_crops_are_both_ends_and_the_centre(size, tmp_path):
+    height, width = size
+    ramp = np.add.outer(np.arange(height), np.arange(width))[..., None].repeat(3, 2).astype(np.uint8)
+    encode(tmp_path / "ramp.mp4", [ramp] * 4, "h264", 25)
+    rows = pd.DataFrame(dict(id=["ramp"], path=["ramp.mp4"], class_index=[0], frames=[4]))
+    views = EvalClips(rows, tmp_path, ClipShape(2, 1, 64), clips=1, crops=3)[0]["video"]
+    corners = views[:, 0, 0, 8, 8].int() - 16
+    assert ((corners - torch.tensor([0, 16, 32])).abs() <= 3).all()
+    centre = EvalClips(rows, tmp_path, ClipShape(2, 1, 64), clips=1, crops=1)[0]["video"]
+    assert torch.equal(centre[0], views[1])
+
+
+def test_evaluation_views_are_clips_times_crops(rows, root, barcodes):
+    views = EvalClips(rows, root, ClipShape(4, 1, 64), clips=3, crops=3)[0]["video"]
+    whole = read_frames(root / "0.mp4", range(FRAMES))
+    for clip, start in enumerate((0, 18, 36)):
+        for crop, left in enumerate((0, 16, 32)):
+            expected = whole[start : start + 4, :, left : left + 64].transpose(3, 0, 1, 2)
+            np.testing.assert_array_equal(views[clip * 3 + crop].numpy(), expected)
+
+
+def test_torchvision_is_imported_only_to_resize(root):
+    code = """
+import sys, pandas as pd
+from dynamonet.data.clips import ClipShape, EvalClips
+rows = pd.DataFrame(dict(id=["0"], path=["0.mp4"], class_index=[0], frames=[40]))
+for crop in (64, 32):
+    EvalClips(rows, sys.argv[1], ClipShape(4, 1, crop), 1, 1)[0]
+    print("torchvision" in sys.modules)
+"""
+    assert subprocess.check_output([sys.executable, "-c", code, str(root)], text=True).split() == [
+        "False",
+        "True",
+    ]
+
+
+def test_every_epoch_sees_every_row_once():
+    order = list(chain.from_iterable(batches(10, 4, seed=0, start_step=0, steps=10)))
+    assert len(order) == 40
+    for epoch in range(4):
+        assert sorted(row for e, row in order if e == epoch) == list(range(10))
+    assert [len(batch) for batch in batches(3, 8, seed=0, start_step=0, steps=2)] == [8, 8]
+
+
+def test_a_resumed_sequence_is_the_same():
+    whole = list(batches(10, 4, seed=5, start_step=0, steps=12))
+    assert list(batches(10, 4, seed=5, start_step=7, steps=12)) == whole[7:]
+    assert whole != list(batches(10, 4, seed=6, start_step=0, steps=12))

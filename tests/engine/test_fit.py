@@ -1,0 +1,147 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from dynamonet.engine.fit import fit, learning_rate
+from dynamonet.engine.weights import read_weights
+from dynamonet.errors import UserError
+from dynamonet.files import read_json
+from dynamonet.models.catalogue import model_module
+from dynamonet.spec import Recipe, load_spec
+
+
+def weights_of(spec_path):
+    return read_weights(spec_path.parent)[0]
+
+
+def assert_same_weights(one, two):
+    assert one.keys() == two.keys()
+    for key in one:
+        assert torch.equal(one[key], two[key]), key
+
+
+def log_without_times(spec_path):
+    lines = [json.loads(line) for line in (spec_path.parent / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("clips_per_s", "data_wait_share")} for line in lines]
+
+
+def test_a_finished_fit_leaves_weights_log_and_record(prepared):
+    spec_path = prepared("kinetics400", model="dynamonet")
+    fit(spec_path)
+    record = read_json(spec_path.parent / "fit.json")
+    assert record["stage"] == "train"
+    assert record["run"] == spec_path.parent.name
+    assert record["counts"] == {"videos": 24, "classes": 12}
+    assert record["metrics"]["steps"] == 6
+    assert record["provenance"]["packages"]["torch"] == torch.__version__.partition("+")[0]
+    assert [line["step"] for line in log_without_times(spec_path)] == [2, 4, 6]
+    assert not (spec_path.parent / "checkpoints").exists()
+
+
+def test_a_fit_is_repeatable_whatever_the_number_of_workers(prepared):
+    spec_path = prepared("kinetics400", model="slow_r50")
+    fit(spec_path)
+    once = weights_of(spec_path)
+    fit(spec_path, workers=1)
+    assert_same_weights(once, weights_of(spec_path))
+
+
+def test_a_killed_fit_goes_on_as_if_it_had_not_been(prepared):
+    spec_path = prepared("kinetics400", model="dynamonet")
+    fit(spec_path)
+    undisturbed, log = weights_of(spec_path), log_without_times(spec_path)
+    for name in ("model.safetensors", "fit.json", "log.jsonl"):
+        (spec_path.parent / name).unlink()
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "dynamonet.cli", "train", "--spec", str(spec_path)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    pointer = spec_path.parent / "checkpoints" / "latest.json"
+    while not pointer.exists():
+        assert process.poll() is None, "the fit ended before its first checkpoint"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (spec_path.parent / "model.safetensors").exists()
+    fit(spec_path)
+    assert_same_weights(undisturbed, weights_of(spec_path))
+    assert log_without_times(spec_path) == log
+
+
+def test_fine_tuning_starts_from_the_parent_with_a_fresh_classifier(prepared):
+    parent, child = prepared("kinetics400", model="dynamonet"), prepared("ucf101", model="dynamonet", split=2)
+    with pytest.raises(UserError, match="has no finished weights"):
+        fit(child)
+    fit(parent)
+    fit(child)
+    init = read_json(child.parent / "fit.json")["provenance"]["init"]
+    assert init["run"] == parent.parent.name
+    assert init["fresh"] == ["fc.bias", "fc.weight"]
+    assert init["left_out"] == []
+
+
+def test_the_backbone_takes_its_part_of_pretrained_weights(prepared):
+    fit(prepared("pretraining"))
+    child = prepared("labels", model="backbone", init="pretraining", label_fraction=0.5)
+    fit(child)
+    record = read_json(child.parent / "fit.json")
+    assert record["counts"]["videos"] == 12
+    left_out = record["provenance"]["init"]["left_out"]
+    assert left_out
+    assert all(key.startswith(("generator.", "dmr.")) for key in left_out)
+
+
+def test_damaged_weights_are_refused(prepared):
+    parent, child = prepared("kinetics400", model="dynamonet"), prepared("ucf101", model="dynamonet")
+    fit(parent)
+    path = parent.parent / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.safetensors is damaged"):
+        fit(child)
+
+
+def test_weights_of_another_model_are_refused(prepared):
+    parent, child = prepared("kinetics400", model="dynamonet"), prepared("ucf101", model="dynamonet")
+    other = prepared("kinetics400", model="slow_r50")
+    fit(other)
+    for name in ("model.safetensors", "fit.json"):
+        (parent.parent / name).write_bytes((other.parent / name).read_bytes())
+    with pytest.raises(UserError, match="cannot start from"):
+        fit(child)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(prepared, monkeypatch):
+    from dynamonet.models.network import DynamoNet
+
+    spec_path = prepared("kinetics400", model="dynamonet")
+    forward = DynamoNet.forward
+
+    def broken(self, video):
+        output = forward(self, video)
+        return type(output)(output.logits * float("nan"), output.predicted_frames, output.filters)
+
+    monkeypatch.setattr(DynamoNet, "forward", broken)
+    with pytest.raises(UserError, match="the loss is nan at step 0"):
+        fit(spec_path)
+    assert not (spec_path.parent / "fit.json").exists()
+
+
+def test_learning_rate_warms_up_and_decays_to_zero():
+    recipe = Recipe(steps=100, batch_size=2, learning_rate=0.1, warmup_steps=10)
+    rates = [learning_rate(step, recipe) for step in range(100)]
+    assert rates[0] == pytest.approx(0.01)
+    assert max(rates) == rates[9] == rates[10] == pytest.approx(0.1)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 1e-4
+
+
+def test_the_clip_of_a_spec_carries_the_target_of_prediction(prepared):
+    spec = load_spec(prepared("kinetics400", model="dynamonet"))
+    assert spec.extra_frames == model_module("dynamonet").CARD.extra_frames == 1

@@ -1,0 +1,41 @@
+import pytest
+import torch
+from torch import nn
+
+from dynamonet.errors import UserError
+from dynamonet.measure.cost import count_cost
+from dynamonet.models.card import Clip
+from dynamonet.models.classifier import Classifier, build_classifier
+
+
+def test_a_convolution_costs_its_closed_form():
+    net = nn.Sequential(nn.Conv3d(3, 8, (3, 5, 5), stride=(1, 2, 2), padding=(1, 2, 2), bias=False), nn.Flatten())
+    cost = count_cost(Classifier(net, None, (1, 1, 1)), torch.rand(1, 3, 4, 16, 16))
+    assert cost.gmacs_per_clip * 1e9 == 3 * 8 * 75 * 4 * 8 * 8
+    assert cost.parameters_m * 1e6 == 3 * 8 * 75
+
+
+def test_dynamic_filters_cost_their_closed_form():
+    clip = Clip(frames=8, crop=32)
+    options = {"depth": 10, "width": 4, "stem_frames": 3}
+    costs = [
+        count_cost(build_classifier("dynamonet", 5, {**options, "prediction": predicts}, clip), torch.rand(1, 3, 8, 32, 32))
+        for predicts in (True, False)
+    ]
+    frames, channels, size, pixels = 8, 3, 5, 32 * 32
+    difference = (costs[0].gmacs_per_clip - costs[1].gmacs_per_clip) * 1e9
+    assert difference == pytest.approx(frames * channels * size**2 * pixels)
+    assert costs[0].parameters_m == costs[1].parameters_m
+
+
+def test_an_operator_that_nobody_counts_is_named():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv3d(3, 2, 1)
+
+        def forward(self, video):
+            return torch.erfinv(self.conv(video).flatten(1))
+
+    with pytest.raises(UserError, match="aten::erfinv"):
+        count_cost(Classifier(Odd(), None, (1, 1, 1)), torch.rand(1, 3, 2, 4, 4))

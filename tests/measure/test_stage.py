@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from dynamonet.files import read_json
+from dynamonet.measure.stage import measure
+
+
+def test_the_record_holds_cost_and_speed(prepared):
+    measure(Path("results/tiny/measure/dynamonet.spec.json"))
+    record = read_json("results/tiny/measure/dynamonet.json")
+    metrics = record["metrics"]
+    assert metrics["gmacs_per_video"] == metrics["gmacs_per_clip"] * metrics["views_per_video"]
+    assert 0 < metrics["latency_ms_p10"] <= metrics["latency_ms_median"] <= metrics["latency_ms_p90"]
+    assert metrics["clips_per_s"] > 0
+    assert metrics["peak_memory_mib"] > 0
+    assert record["provenance"]["device"]

@@ -1,0 +1,148 @@
+import re
+
+import pytest
+import yaml
+
+from conftest import ROOT
+from dynamonet.errors import UserError
+from dynamonet.spec_files import dataset_spec, resolved, spec_paths, write_specs
+from dynamonet.study import check_roots, expand, load_study, read_config
+
+
+def test_every_shipped_study_expands():
+    for path in (ROOT / "config").glob("*.yaml"):
+        config = read_config(path)
+        if "{root}" in path.read_text():
+            config |= {"root": str(ROOT), "name": "mine"}
+        expansion = expand(load_study(config))
+        assert expansion.runs, path
+
+
+def test_runs_are_the_product_of_the_matrix(tiny):
+    expansion = expand(load_study(tiny))
+    assert len(expansion.experiments["ucf101"]) == 2 * 3
+    assert len(expansion.experiments["labels"]) == 2 * 2 * 2
+    tiny["seeds"] = [0, 1]
+    assert len(expand(load_study(tiny)).experiments["ucf101"]) == 2 * 3 * 2
+
+
+def test_a_run_that_two_experiments_need_is_one_run(tiny):
+    expansion = expand(load_study(tiny))
+    scratch = next(
+        run["run"]
+        for run in expansion.experiments["labels"]
+        if run["init"] == "scratch" and run["label_fraction"] == 1.0 and run["model"] == "dynamonet"
+    )
+    assert scratch in {run["run"] for run in expansion.experiments["kinetics400"]}
+    assert sum(map(len, expansion.experiments.values())) > len(expansion.runs)
+
+
+def test_a_run_starts_from_the_run_with_its_model_and_seed(tiny):
+    tiny["seeds"] = [0, 1]
+    runs = expand(load_study(tiny)).runs
+    for spec in runs.values():
+        if spec.dataset == "ucf101":
+            assert runs[spec.init].model == spec.model
+            assert runs[spec.init].seed == spec.seed
+            assert runs[spec.init].dataset == "kinetics400"
+    pretrained = next(spec for spec in runs.values() if spec.model == "backbone" and spec.init and spec.split == 1)
+    assert runs[pretrained.init].build == "dynamonet"
+
+
+def test_a_changed_setting_is_a_new_run(tiny):
+    before = set(expand(load_study(tiny)).runs)
+    tiny["recipes"]["short"]["learning_rate"] = 0.002
+    assert before.isdisjoint(expand(load_study(tiny)).runs)
+
+
+def test_a_changed_parent_is_a_new_run(tiny):
+    before = {spec.run for spec in expand(load_study(tiny)).runs.values() if spec.dataset == "ucf101"}
+    tiny["recipes"]["long"] = {**tiny["recipes"]["short"], "steps": 7}
+    tiny["experiments"]["kinetics400"]["recipe"] = "long"
+    assert before.isdisjoint(expand(load_study(tiny)).runs)
+
+
+def test_run_names_are_readable(tiny):
+    for run in expand(load_study(tiny)).runs:
+        assert re.fullmatch(r"(pretrain-)?[a-z0-9_]+-[a-z0-9_]+\.\d(-50pct)?-s0-[0-9a-f]{8}", run)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s.update(sedes=[1]), "sedes: unknown key"),
+        (lambda s: s["recipes"]["short"].update(lr=1), "recipes.short.lr: unknown key"),
+        (lambda s: s["recipes"]["short"].pop("steps"), "recipes.short.steps: key is missing"),
+        (lambda s: s["recipes"]["short"].update(steps=0), "recipes.short.steps: Input should be greater"),
+        (lambda s: s["models"]["slow_r50"].update(build="slow_r51"), "models.slow_r50: there is no model 'slow_r51'"),
+        (lambda s: s["models"]["dynamonet"]["options"].update(widht=8), "no option 'widht'"),
+        (lambda s: s["datasets"]["pool"].update(layout="ucf102"), "datasets.pool.layout: there is no layout 'ucf102'"),
+        (lambda s: s["experiments"]["ucf101"].update(dataset="hmdb51"), "experiments.ucf101.dataset: there is no 'hmdb51'"),
+        (lambda s: s["experiments"]["ucf101"].update(splits=[4]), "experiments.ucf101.splits: there is no 4"),
+        (lambda s: s["experiments"]["ucf101"].update(recipe="long"), "experiments.ucf101.recipe: there is no 'long'"),
+        (lambda s: s["experiments"]["ucf101"].update(init=["imagenet"]), "experiments.ucf101.init: there is no 'imagenet'"),
+        (lambda s: s["claims"]["pretraining"]["control"].update(model="c3d"), "claims.pretraining.control.model"),
+        (lambda s: s.update(name="../evil"), "is not a name"),
+        (lambda s: s.pop("motion"), "no key motion"),
+    ],
+)
+def test_a_wrong_study_is_refused_in_one_sentence(tiny, change, said):
+    change(tiny)
+    with pytest.raises(UserError) as refusal:
+        expand(load_study(tiny))
+    assert said in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_experiment_cannot_start_from_itself(tiny):
+    tiny["experiments"]["kinetics400"]["init"] = ["ucf101"]
+    with pytest.raises(UserError, match="starts from itself"):
+        expand(load_study(tiny))
+
+
+def test_a_parent_must_be_one_run(tiny):
+    tiny["experiments"]["kinetics400"]["init"] = ["labels"]
+    with pytest.raises(UserError, match="one is needed"):
+        expand(load_study(tiny))
+
+
+def test_a_missing_root_is_named(tiny):
+    tiny["datasets"]["pool"]["root"] = "/nowhere/pool"
+    with pytest.raises(UserError, match=r"datasets.pool.root: the folder /nowhere/pool does not exist"):
+        check_roots(load_study(tiny))
+
+
+def test_a_study_file_that_is_no_mapping_is_refused(tmp_path):
+    path = tmp_path / "study.yaml"
+    for text, said in (("- a", "must be a mapping"), ("a: [", "is not YAML")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=said):
+            read_config(path)
+    with pytest.raises(UserError, match="cannot read"):
+        read_config(tmp_path / "absent.yaml")
+
+
+def test_the_root_of_a_folder_study_comes_from_the_command_line(tiny):
+    tiny["datasets"]["pool"]["root"] = "{root}/pool"
+    with pytest.raises(UserError, match="--config root=PATH"):
+        dataset_spec(load_study(tiny), "pool")
+    tiny["root"] = "/videos"
+    assert dataset_spec(load_study(tiny), "pool").root == "/videos/pool"
+
+
+def test_written_specs_are_those_announced(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = load_study(tiny)
+    expansion = expand(study)
+    write_specs(study, expansion)
+    written = {path for path in (tmp_path / "results").rglob("*") if path.is_file()}
+    assert written == {tmp_path / path for path in spec_paths(study, expansion)}
+
+
+def test_the_resolved_study_names_every_run(tiny):
+    study = load_study(tiny)
+    expansion = expand(study)
+    content = resolved(study, expansion)
+    named = {run["run"] for experiment in content["experiments"].values() for run in experiment["runs"]}
+    assert named == set(expansion.runs)
+    assert yaml.safe_load(yaml.safe_dump(content)) == content

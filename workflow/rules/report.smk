@@ -1,0 +1,21 @@
+# Tables, figures and report.html, from records alone.
+
+
+rule results:
+    input:
+        spec=f"{DIR}/study.json",
+        records=record_paths(STUDY, RUNS),
+    output:
+        f"{DIR}/report.html",
+    shell:
+        "dynamonet report --spec {input.spec:q}"
+
+
+# The same, whenever asked for, from whatever records there are: it never trains.
+rule report:
+    input:
+        existing(record_paths(STUDY, RUNS)),
+    params:
+        spec=f"{DIR}/study.json",
+    shell:
+        "dynamonet report --spec {params.spec:q}"

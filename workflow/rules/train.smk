@@ -1,0 +1,24 @@
+# Pretraining and training. Inputs are `ancient`: a run is identified by the hash in its name, so nothing but a
+# missing result makes it run again; the report marks results whose inputs have changed since.
+
+
+rule pretrain:
+    input:
+        spec=ancient(f"{DIR}/runs/{{run}}/spec.json"),
+        manifest=lambda wildcards: ancient(manifest_of(STUDY, RUNS, wildcards.run)),
+        weights=lambda wildcards: ancient(parent_weights(STUDY, RUNS, wildcards.run)),
+    output:
+        f"{DIR}/runs/{{run}}/model.safetensors",
+        f"{DIR}/runs/{{run}}/fit.json",
+    wildcard_constraints:
+        run="pretrain-.+",
+    log:
+        f"{DIR}/logs/{{run}}.fit.log",
+    threads: STUDY.threads
+    shell:
+        "dynamonet pretrain --spec {input.spec:q} 2> {log:q}"
+
+
+use rule pretrain as train with:
+    wildcard_constraints:
+        run="(?!pretrain-).+",
