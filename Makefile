@@ -16,12 +16,12 @@ help:
 
 demo: $(READY)
 	@echo "== Running the demo study: real video files, every stage, 2 cores: about a quarter of an hour"
-	@$(RUN) snakemake --cores all --configfile config/demo.yaml all
+	@$(RUN) snakemake all --cores all --configfile config/demo.yaml
 	@echo "== Done: open results/demo/report.html; tables and figures lie beside it"
 
 embedded: $(READY)
 	@echo "== Running the embedded study: five seeds and all ablations, 2 cores: up to two hours"
-	@$(RUN) snakemake --cores all --configfile config/embedded.yaml all
+	@$(RUN) snakemake all --cores all --configfile config/embedded.yaml
 	@echo "== Done: open results/embedded/report.html"
 
 test: $(READY)
@@ -32,7 +32,7 @@ check: $(READY)
 	@echo "== Checking format and style"
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
-	@$(RUN) snakefmt --check --quiet Snakefile workflow
+	@$(RUN) snakefmt --check Snakefile workflow
 
 # Installing again is needed only when the list of dependencies changes.
 $(READY): pyproject.toml constraints.txt

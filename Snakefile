@@ -1,14 +1,21 @@
 # Table of contents: a study (config/*.yaml) -> runs -> tables and figures under results/<study>/.
 #
-#   snakemake --cores all all                                      the demo
-#   snakemake --cores all --configfile config/embedded.yaml all    another study
-#   snakemake -n all                                               what would be done
-#   snakemake report                                               tables and figures again, from the records
+#   snakemake all                                       the demo
+#   snakemake all --configfile config/embedded.yaml     another study (targets come before --configfile and --config)
+#   snakemake all -n                                    what would be done
+#   snakemake report                                    tables and figures again, from the records
 
 from dynamonet.spec_files import dataset_spec, model_spec, spec_paths, write_specs
-from dynamonet.workflow import dataset_inputs, existing, manifest_of, open_study, parent_weights, record_paths
+from dynamonet.workflow import (
+    dataset_inputs,
+    existing,
+    manifest_of,
+    open_study,
+    parent_weights,
+    record_paths,
+)
 
-STUDY, RUNS = open_study(config, default="config/demo.yaml")
+STUDY, RUNS = open_study(config, default=f"{workflow.basedir}/config/demo.yaml")
 DIR = str(STUDY.directory)
 
 
@@ -25,9 +32,9 @@ localrules:
 
 
 rule all:
+    default_target: True
     input:
         f"{DIR}/report.html",
-    default_target: True
 
 
 include: "workflow/rules/data.smk"

@@ -34,7 +34,7 @@ class DatasetConfig(Frozen):
 class ModelConfig(Frozen):
     build: str = Field(description="name in the catalogue: dynamonet or a file in baselines/")
     title: str | None = None
-    options: dict = {}
+    options: dict = Field(default={}, description="keyword arguments of its `build`")
     clip: Clip | None = Field(default=None, description="None: the clip of the model's card")
     init_from: str | None = Field(
         default=None, description="the model whose run it starts from, where it has none of its own"
@@ -85,7 +85,7 @@ class Study(Frozen):
     models: dict[str, ModelConfig]
     recipes: dict[str, Recipe]
     experiments: dict[str, Experiment]
-    claims: dict[str, Claim] = {}
+    claims: dict[str, Claim] = Field(default={}, description="comparisons that get a verdict")
 
     @property
     def directory(self) -> Path:
@@ -218,9 +218,7 @@ def expand(study: Study) -> Expansion:
             raise UserError(f"experiments.{name}.init: starts from itself ({' -> '.join((*below, name))})")
         if name not in experiments:
             experiment = study.experiments[name]
-            parents = {
-                init: expand_experiment(init, (*below, name)) for init in experiment.init if init != SCRATCH
-            }
+            parents = {init: expand_experiment(init, (*below, name)) for init in experiment.init if init != SCRATCH}
             experiments[name] = list(_expand_one(study, name, parents, runs))
         return experiments[name]
 
@@ -256,7 +254,9 @@ def _parent(study: Study, name: str, init: str, candidates: list[dict], model: s
         if len(found) == 1:
             return found.pop()
         if found:
-            raise UserError(f"experiments.{name}.init: {init} has {len(found)} runs of {source!r}, seed {seed}: one is needed")
+            raise UserError(
+                f"experiments.{name}.init: {init} has {len(found)} runs of {source!r}, seed {seed}: one is needed"
+            )
     raise UserError(
         f"experiments.{name}.init: {init} has no run of {model!r}; add it there or set models.{model}.init_from"
     )

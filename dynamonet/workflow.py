@@ -25,7 +25,7 @@ def open_study(config: dict, default: str) -> tuple[Study, Expansion]:
 
 def dataset_inputs(study: Study, dataset: str) -> list[str]:
     """What must be there before a data set can be prepared."""
-    return [f"{study.motion_root}/motion.json"] if study.is_generated(dataset) else []
+    return [f"{study.motion_root}/complete.json"] if study.is_generated(dataset) else []
 
 
 def manifest_of(study: Study, runs: Expansion, run: str) -> str:
@@ -35,7 +35,11 @@ def manifest_of(study: Study, runs: Expansion, run: str) -> str:
 def parent_weights(study: Study, runs: Expansion, run: str) -> list[str]:
     """Weights and record of the run that this one starts from, if any."""
     parent = runs.runs[run].init
-    return [] if parent is None else [f"{study.directory}/runs/{parent}/{name}" for name in ("model.safetensors", "fit.json")]
+    return (
+        []
+        if parent is None
+        else [f"{study.directory}/runs/{parent}/{name}" for name in ("model.safetensors", "fit.json")]
+    )
 
 
 def record_paths(study: Study, runs: Expansion) -> list[str]:

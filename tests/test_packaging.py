@@ -2,8 +2,7 @@ import re
 import tomllib
 
 import yaml
-
-from conftest import ROOT
+from tiny_study import ROOT
 
 
 def requirement_names(lines):

@@ -2,8 +2,8 @@ import re
 
 import pytest
 import yaml
+from tiny_study import ROOT
 
-from conftest import ROOT
 from dynamonet.errors import UserError
 from dynamonet.spec_files import dataset_spec, resolved, spec_paths, write_specs
 from dynamonet.study import check_roots, expand, load_study, read_config
@@ -77,10 +77,16 @@ def test_run_names_are_readable(tiny):
         (lambda s: s["models"]["slow_r50"].update(build="slow_r51"), "models.slow_r50: there is no model 'slow_r51'"),
         (lambda s: s["models"]["dynamonet"]["options"].update(widht=8), "no option 'widht'"),
         (lambda s: s["datasets"]["pool"].update(layout="ucf102"), "datasets.pool.layout: there is no layout 'ucf102'"),
-        (lambda s: s["experiments"]["ucf101"].update(dataset="hmdb51"), "experiments.ucf101.dataset: there is no 'hmdb51'"),
+        (
+            lambda s: s["experiments"]["ucf101"].update(dataset="hmdb51"),
+            "experiments.ucf101.dataset: there is no 'hmdb51'",
+        ),
         (lambda s: s["experiments"]["ucf101"].update(splits=[4]), "experiments.ucf101.splits: there is no 4"),
         (lambda s: s["experiments"]["ucf101"].update(recipe="long"), "experiments.ucf101.recipe: there is no 'long'"),
-        (lambda s: s["experiments"]["ucf101"].update(init=["imagenet"]), "experiments.ucf101.init: there is no 'imagenet'"),
+        (
+            lambda s: s["experiments"]["ucf101"].update(init=["imagenet"]),
+            "experiments.ucf101.init: there is no 'imagenet'",
+        ),
         (lambda s: s["claims"]["pretraining"]["control"].update(model="c3d"), "claims.pretraining.control.model"),
         (lambda s: s.update(name="../evil"), "is not a name"),
         (lambda s: s.pop("motion"), "no key motion"),

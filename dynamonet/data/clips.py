@@ -31,21 +31,33 @@ class ClipShape:
         return self.frames + self.extra_frames
 
 
+CACHE_BYTES = 512 * 2**20
+"""A data set whose decoded frames fit into this much memory is decoded once, not once an epoch."""
+
+
 class _Rows:
     """The columns that a sample needs, as plain lists: a data frame row costs more than a crop."""
 
-    def __init__(self, rows: pd.DataFrame, root: Path):
+    def __init__(self, rows: pd.DataFrame, root: Path, keep: bool):
         self.root = Path(root)
         self.ids = rows["id"].tolist()
         self.paths = rows["path"].tolist()
         self.class_indices = rows["class_index"].tolist()
         self.video_frames = rows["frames"].tolist()
+        pixels = (rows["frames"] * rows["width"] * rows["height"]).sum()
+        self.decoded: dict[int, np.ndarray] | None = {} if keep and 3 * pixels <= CACHE_BYTES else None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def read(self, row: int, indices: np.ndarray) -> np.ndarray:
-        return read_frames(self.root / self.paths[row], indices)
+        """Frames uint8 (len(indices), H, W, 3) of a video."""
+        path = self.root / self.paths[row]
+        if self.decoded is None:
+            return read_frames(path, indices)
+        if row not in self.decoded:
+            self.decoded[row] = read_frames(path, range(self.video_frames[row]))
+        return self.decoded[row][indices]
 
 
 class TrainClips(Dataset):
@@ -64,7 +76,7 @@ class TrainClips(Dataset):
         scales: tuple[float, ...] = (1.0,),
         flip: bool = False,
     ):
-        self.rows, self.shape, self.seed = _Rows(rows, root), shape, seed
+        self.rows, self.shape, self.seed = _Rows(rows, root, keep=True), shape, seed
         self.scales, self.flip = scales, flip
 
     def __len__(self) -> int:
@@ -97,7 +109,7 @@ class EvalClips(Dataset):
     def __init__(self, rows: pd.DataFrame, root: Path, shape: ClipShape, clips: int, crops: int):
         if crops not in (1, 3):
             raise ValueError(f"crops must be 1 or 3, not {crops}")
-        self.rows, self.shape, self.clips, self.crops = _Rows(rows, root), shape, clips, crops
+        self.rows, self.shape, self.clips, self.crops = _Rows(rows, root, keep=False), shape, clips, crops
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -110,9 +122,7 @@ class EvalClips(Dataset):
         frames = self.rows.read(row, needed)
         height, width = frames.shape[1:3]
         side = min(height, width)
-        halves = (
-            (1,) if self.crops == 1 else (0, 1, 2)
-        )  # how many halves of the spare length lie before the crop
+        halves = (1,) if self.crops == 1 else (0, 1, 2)  # how many halves of the spare length lie before the crop
         corners = [((height - side) * half // 2, (width - side) * half // 2) for half in halves]
         squares = torch.stack([_square(frames, top, left, side, shape.crop) for top, left in corners])
         views = squares[:, :, torch.from_numpy(position.reshape(self.clips, -1))]
@@ -132,9 +142,7 @@ def _square(frames: np.ndarray, top: int, left: int, side: int, crop: int) -> to
     return square.permute(1, 0, 2, 3).contiguous()
 
 
-def batches(
-    n: int, batch_size: int, seed: int, start_step: int, steps: int
-) -> Iterator[list[tuple[int, int]]]:
+def batches(n: int, batch_size: int, seed: int, start_step: int, steps: int) -> Iterator[list[tuple[int, int]]]:
     """Yield batches `start_step` to `steps` - 1 of an endless sequence, each a list of (epoch, row).
 
     The sequence is one epoch's permutation of the `n` rows after the other; a batch may straddle two

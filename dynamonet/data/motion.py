@@ -58,9 +58,7 @@ class MotionConfig(BaseModel):
     fps: int = Field(25, ge=1, description="Frames per second.")
     kinetics_train_per_class: int = Field(20, ge=1, description="Training videos per class, Kinetics layout.")
     kinetics_val_per_class: int = Field(5, ge=1, description="Validation videos per class, Kinetics layout.")
-    ucf_groups: int = Field(
-        25, ge=3, description="Groups per class in the UCF101 layout; a split tests on 7 of 25."
-    )
+    ucf_groups: int = Field(25, ge=3, description="Groups per class in the UCF101 layout; a split tests on 7 of 25.")
     ucf_clips_per_group: int = Field(2, ge=1, description="Videos per group, which share an appearance.")
     hmdb_train_per_class: int = Field(14, ge=1, description="Training videos per class and split, HMDB51.")
     hmdb_test_per_class: int = Field(6, ge=1, description="Test videos per class and split, HMDB51.")
@@ -76,9 +74,7 @@ class Texture:
         self.direction = rng.random(WAVES) * 2 * math.pi
         self.phase = rng.random((fields, WAVES)) * 2 * math.pi
 
-    def seen(
-        self, linear: np.ndarray, offset: np.ndarray, zoom: np.ndarray, size: tuple[int, int]
-    ) -> np.ndarray:
+    def seen(self, linear: np.ndarray, offset: np.ndarray, zoom: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Return (T, fields, H, W): the fields at `linear @ (pixel + offset)`, enlarged by 2 ** `zoom`.
 
         `linear` (T, 2, 2), `offset` (T, 2) in pixels from the frame's centre, `zoom` (T,) in octaves.

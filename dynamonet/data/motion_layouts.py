@@ -20,6 +20,8 @@ from dynamonet.data.sampling import generator
 from dynamonet.errors import UserError
 from dynamonet.files import read_json, write_json, write_text
 
+IDENTITY, COMPLETE = "motion.json", "complete.json"
+"""What the set is, written first and kept; and that all of it is there, which a workflow may remove to have it checked."""
 FORMAT = 1
 """Raised whenever the same config gives other files."""
 HMDB_CLASSES = CLASSES[:10]
@@ -47,9 +49,10 @@ def generate(
     """
     root = Path(root)
     identity = dict(format=FORMAT, config=config.model_dump())
-    if _is_complete(root, identity):
+    _refuse_another(root, identity)
+    if (root / COMPLETE).exists():
         return
-    write_json(root / "motion.partial.json", identity)
+    write_json(root / IDENTITY, identity)
     clips, lists = plan(config)
     missing = [clip for clip in clips if not (root / clip.path).exists()]
     for done, _ in enumerate(_written(missing, config, root, workers), start=1):
@@ -57,8 +60,7 @@ def generate(
             progress(done, len(missing))
     for path, text in lists.items():
         write_text(root / path, text)
-    write_json(root / "motion.json", identity)
-    (root / "motion.partial.json").unlink()
+    write_json(root / COMPLETE, dict(videos=len(clips)))
 
 
 def plan(config: MotionConfig) -> tuple[list[Clip], dict[str, str]]:
@@ -74,16 +76,13 @@ def plan(config: MotionConfig) -> tuple[list[Clip], dict[str, str]]:
     return clips, lists
 
 
-def _is_complete(root: Path, identity: dict) -> bool:
-    for name in ("motion.json", "motion.partial.json"):
-        if (root / name).exists():
-            if read_json(root / name) != identity:
-                raise UserError(f"{root / name} is another motion set; remove {root} or choose another root.")
-            return name == "motion.json"
+def _refuse_another(root: Path, identity: dict) -> None:
+    if (root / IDENTITY).exists():
+        if read_json(root / IDENTITY) != identity:
+            raise UserError(f"{root / IDENTITY} is another motion set; remove {root} or choose another root.")
     # A hidden file may be what a killed writer left.
-    if any(not path.name.startswith(".") for path in root.glob("*")):
+    elif any(not path.name.startswith(".") for path in root.glob("*")):
         raise UserError(f"{root} holds other files than a motion set; choose another root.")
-    return False
 
 
 def _written(clips: list[Clip], config: MotionConfig, root: Path, workers: int) -> Iterator[None]:

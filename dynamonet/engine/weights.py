@@ -30,7 +30,9 @@ def read_weights(run_dir: Path) -> tuple[dict[str, Tensor], str]:
     content = path.read_bytes()
     expected, found = read_json(record)["weights_sha256"], sha256_file(path)
     if expected != found:
-        raise UserError(f"{path} is damaged: its SHA-256 is {found[:12]}, the record says {expected[:12]}; train it again")
+        raise UserError(
+            f"{path} is damaged: its SHA-256 is {found[:12]}, the record says {expected[:12]}; train it again"
+        )
     return load(content), expected
 
 

@@ -17,10 +17,12 @@ PRODUCTS = ("conv", "linear", "addmm", "matmul", "bmm", "mm", "einsum")
 FREE = {
     *("aten::" + name for name in (
         "add", "add_", "sub", "rsub", "mul", "mul_", "div", "div_", "neg", "pow", "sqrt", "exp", "clamp",
-        "mean", "sum", "max_pool3d", "max_pool2d", "avg_pool3d", "avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool3d",
+        "mean", "sum", "max_pool3d", "max_pool2d", "avg_pool3d", "avg_pool2d",
+        "adaptive_avg_pool3d", "adaptive_max_pool3d",
         "softmax", "sigmoid", "sigmoid_", "silu", "silu_", "gelu", "hardtanh", "hardtanh_", "hardswish",
         "dropout", "dropout_", "feature_dropout", "pad", "replication_pad2d", "index", "index_select", "cumsum",
-        "fill_", "copy_", "roll", "expand_as", "repeat", "upsample_linear1d", "zeros_like", "ones_like", "reciprocal", "numel",
+        "fill_", "copy_", "roll", "expand_as", "repeat", "upsample_linear1d", "zeros_like", "ones_like",
+        "reciprocal", "numel",
     )),
     # pytorchvideo's own activation
     "prim::PythonOp.SwishFunction",
@@ -43,7 +45,9 @@ def count_cost(model: nn.Module, video: Tensor) -> Cost:
     model.eval()
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of every Python branch on a shape
-        analysis = FlopCountAnalysis(_Logits(model), video).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        analysis = (
+            FlopCountAnalysis(_Logits(model), video).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        )
         total = analysis.total()
         by_operator = analysis.by_operator()
         with FlopCounterMode(display=False) as counter:

@@ -12,8 +12,9 @@ from dynamonet.models.output import ModelOutput
 class MotionRepresentation(nn.Module):
     """The DMR: the filters of all frames, flattened, projected and normalised to (N, `features`).
 
-    Filter entries are small and differ little from the identity; batch normalisation of the projection
-    brings them to the scale of the pooled features that they are concatenated to.
+    Filter entries are small; batch normalisation of the projection brings them to the scale of the pooled
+    features that they are concatenated to. Its large ε keeps the representation silent while the filters are
+    still the identity: with the usual one, the first steps would feed amplified rounding noise to the classifier.
     """
 
     def __init__(self, frames: int, size: int, features: int):
@@ -23,7 +24,7 @@ class MotionRepresentation(nn.Module):
         identity[size // 2, size // 2] = 1.0
         self.register_buffer("identity", identity, persistent=False)
         self.project = nn.Linear(frames * size * size, features, bias=False)
-        self.norm = nn.BatchNorm1d(features)
+        self.norm = nn.BatchNorm1d(features, eps=1e-2)
 
     def forward(self, filters: Tensor) -> Tensor:
         if filters.shape[1] != self.frames:

@@ -101,7 +101,7 @@ def label_efficiency_figure(study: Study, table: Table | None) -> Drawing:
 
 
 def learning_curves_figure(study: Study) -> Drawing:
-    """One panel per experiment and data set, which share a recipe: mean over the runs of an arm, with a band of one deviation."""
+    """One panel per experiment and data set (one recipe): mean over an arm's runs, band of one deviation."""
     key, title = "learning_curves", "Learning curves"
     # Runs with fewer labels take fewer steps: they have no place on the same axis.
     most_labels = study.runs.groupby("experiment")["label_fraction"].transform("max")
@@ -126,7 +126,7 @@ def learning_curves_figure(study: Study) -> Drawing:
         ax.set(xlabel="Step", ylabel="Top-1 on training clips (%)" if scored else "Loss")
         ax.set_title(f"{experiment}: {study.dataset_title(dataset)}")
     add_legend(image)
-    caption = f"Mean over runs; band: one standard deviation. Only runs with the experiment's most labels."
+    caption = "Mean over runs; band: one standard deviation. Only runs with the experiment's most labels."
     return Drawing(key, title, caption, image)
 
 

@@ -41,9 +41,7 @@ class Barcodes:
 
     @staticmethod
     def read(frames: np.ndarray) -> list[int]:
-        bars = (
-            frames[:, 20:44].reshape(len(frames), 24, BITS, BAR_WIDTH, 3)[:, :, :, 4:-4].mean(axis=(1, 3, 4))
-        )
+        bars = frames[:, 20:44].reshape(len(frames), 24, BITS, BAR_WIDTH, 3)[:, :, :, 4:-4].mean(axis=(1, 3, 4))
         return ((bars > 128) << np.arange(BITS)).sum(axis=1).tolist()
 
 

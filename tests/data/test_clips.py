@@ -31,6 +31,8 @@ def rows():
             path=[f"{number}.mp4" for number in range(4)],
             class_index=[0, 1, 2, 3],
             frames=FRAMES,
+            width=96,
+            height=64,
         )
     )
 
@@ -77,10 +79,18 @@ def test_workers_change_nothing(rows, root):
     assert all(torch.equal(a, b) for a, b in zip(alone, shared, strict=True))
 
 
+def test_decoding_once_or_every_time_is_the_same(rows, root, monkeypatch):
+    def samples():
+        clips = TrainClips(rows, root, ClipShape(8, 1, 32), seed=0, scales=(1.0, 0.7), flip=True)
+        return [clips[epoch, row]["video"] for epoch in range(3) for row in range(4)]
+
+    kept = samples()
+    monkeypatch.setattr("dynamonet.data.clips.CACHE_BYTES", 0)
+    assert all(torch.equal(a, b) for a, b in zip(kept, samples(), strict=True))
+
+
 def test_flip_mirrors_about_half_of_the_clips(rows, root):
-    plain, flipped = (
-        TrainClips(rows, root, ClipShape(4, 1, 64), seed=0, flip=flip) for flip in (False, True)
-    )
+    plain, flipped = (TrainClips(rows, root, ClipShape(4, 1, 64), seed=0, flip=flip) for flip in (False, True))
     mirrored = 0
     for epoch in range(20):
         a, b = plain[epoch, 0]["video"], flipped[epoch, 0]["video"]
@@ -94,7 +104,7 @@ def test_three_crops_are_both_ends_and_the_centre(size, tmp_path):
     height, width = size
     ramp = np.add.outer(np.arange(height), np.arange(width))[..., None].repeat(3, 2).astype(np.uint8)
     encode(tmp_path / "ramp.mp4", [ramp] * 4, "h264", 25)
-    rows = pd.DataFrame(dict(id=["ramp"], path=["ramp.mp4"], class_index=[0], frames=[4]))
+    rows = pd.DataFrame(dict(id=["ramp"], path=["ramp.mp4"], class_index=[0], frames=[4], width=[width], height=[height]))
     views = EvalClips(rows, tmp_path, ClipShape(2, 1, 64), clips=1, crops=3)[0]["video"]
     corners = views[:, 0, 0, 8, 8].int() - 16
     assert ((corners - torch.tensor([0, 16, 32])).abs() <= 3).all()
@@ -115,7 +125,7 @@ def test_torchvision_is_imported_only_to_resize(root):
     code = """
 import sys, pandas as pd
 from dynamonet.data.clips import ClipShape, EvalClips
-rows = pd.DataFrame(dict(id=["0"], path=["0.mp4"], class_index=[0], frames=[40]))
+rows = pd.DataFrame(dict(id=["0"], path=["0.mp4"], class_index=[0], frames=[40], width=[96], height=[64]))
 for crop in (64, 32):
     EvalClips(rows, sys.argv[1], ClipShape(4, 1, crop), 1, 1)[0]
     print("torchvision" in sys.modules)

@@ -25,9 +25,7 @@ def root(tmp_path, barcodes):
         )
     numbers = {"wave": 1, "jump": 2}
     (root / "classInd.txt").write_text("1 wave\n2 jump\n")
-    (root / "trainlist01.txt").write_text(
-        "".join(f"{file} {numbers[file.split('/')[0]]}\n" for file in TRAIN)
-    )
+    (root / "trainlist01.txt").write_text("".join(f"{file} {numbers[file.split('/')[0]]}\n" for file in TRAIN))
     (root / "testlist01.txt").write_text("".join(f"{file}\n" for file in TEST))
     return root
 
@@ -43,9 +41,7 @@ def refused(root, out, **options):
 
 def test_prepare(root, tmp_path):
     calls = []
-    counts = prepare(
-        "folder", root, tmp_path / "m.parquet", progress=lambda done, total: calls.append((done, total))
-    )
+    counts = prepare("folder", root, tmp_path / "m.parquet", progress=lambda done, total: calls.append((done, total)))
     manifest = Manifest.load(tmp_path / "m.parquet")
     assert calls[-1] == (5, 5)
     assert (counts["listed"], counts["found"], counts["decodable"], counts["classes"]) == (5, 5, 5, 2)
@@ -78,9 +74,7 @@ def test_unusable_videos_are_refused_and_named(root, tmp_path):
     (root / "wave/a.mp4").unlink()
     (root / "wave/b.mp4").write_bytes(b"")
     message = refused(root, tmp_path / "m.parquet", max_unusable=1)
-    assert (
-        "2 of 5" in message and "wave/a.mp4: there is no such file; wave/b.mp4: cannot be opened" in message
-    )
+    assert "2 of 5" in message and "wave/a.mp4: there is no such file; wave/b.mp4: cannot be opened" in message
 
 
 def test_unusable_videos_up_to_the_limit_are_listed(root, tmp_path):
@@ -127,9 +121,7 @@ def synthetic(n, classes):
         status="ok",
         reason="",
     )
-    return Manifest(
-        pd.DataFrame(columns), "folder", "/data", tuple(f"class {number}" for number in range(classes))
-    )
+    return Manifest(pd.DataFrame(columns), "folder", "/data", tuple(f"class {number}" for number in range(classes)))
 
 
 def test_label_fractions_are_nested_and_counted_per_class():

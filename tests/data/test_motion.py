@@ -74,9 +74,7 @@ def appearance(frames):
 def accuracy(features, labels, train):
     """Test accuracy of a small network on standardised features."""
     torch.manual_seed(0)
-    features = torch.from_numpy(
-        (features - features[train].mean(0)) / (features[train].std(0) + 1e-6)
-    ).float()
+    features = torch.from_numpy((features - features[train].mean(0)) / (features[train].std(0) + 1e-6)).float()
     labels = torch.from_numpy(labels)
     network = torch.nn.Sequential(
         torch.nn.Linear(features.shape[1], 64),

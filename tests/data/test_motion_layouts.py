@@ -15,9 +15,7 @@ LAYOUTS = {"kinetics400": "kinetics400", "ucf101": "ucf101", "hmdb51": "hmdb51",
 
 
 def contents(root):
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -37,10 +35,7 @@ def test_counts(motion_root, small_motion_config):
     hmdb = read_listing("hmdb51", motion_root / "hmdb51")
     for split in (1, 2, 3):
         assert Counter(video.parts.get(split) for video in hmdb.videos) == {"train": 30, "test": 20, None: 10}
-    assert (
-        len({tuple(video.id for video in hmdb.videos if video.parts.get(s) == "test") for s in (1, 2, 3)})
-        == 3
-    )
+    assert len({tuple(video.id for video in hmdb.videos if video.parts.get(s) == "test") for s in (1, 2, 3)}) == 3
 
 
 def test_the_same_config_gives_the_same_bytes(motion_root, small_motion_config, tmp_path):
@@ -57,13 +52,13 @@ def test_an_interrupted_set_is_completed(motion_root, small_motion_config, tmp_p
 
     with pytest.raises(KeyboardInterrupt):
         generate(small_motion_config, root, progress=stop)
-    assert not (root / "motion.json").exists()
+    assert not (root / "complete.json").exists()
     clips, _ = plan(small_motion_config)
     for clip in clips[5:]:  # the rest need not be rendered again to see that generate goes on
         (root / clip.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(motion_root / clip.path, root / clip.path)
     (root / clips[2].path).unlink()
-    totals = []
+    totals = []  # of videos still missing
     generate(small_motion_config, root, progress=lambda done, total: totals.append(total))
     assert totals == [1]
     assert contents(root) == contents(motion_root)

@@ -19,9 +19,7 @@ def test_ucf101(annotations, tmp_path):
         split: (counts(listing, split)["train"], counts(listing, split)["test"]) for split in (1, 2, 3)
     } == published
     # The class folder and the file names spell this class differently.
-    assert "UCF-101/HandstandPushups/v_HandStandPushups_g01_c01.avi" in {
-        video.path for video in listing.videos
-    }
+    assert "UCF-101/HandstandPushups/v_HandStandPushups_g01_c01.avi" in {video.path for video in listing.videos}
 
 
 def test_ucf101_groups_do_not_leak(annotations, tmp_path):
@@ -54,9 +52,7 @@ def test_hmdb51(annotations, tmp_path):
     assert len(listing.classes) == 51 and len(listing.videos) == 6766
     for split in (1, 2, 3):
         per_class = Counter((video.class_name, video.parts.get(split)) for video in listing.videos)
-        assert all(
-            per_class[name, "train"] == 70 and per_class[name, "test"] == 30 for name in listing.classes
-        )
+        assert all(per_class[name, "train"] == 70 and per_class[name, "test"] == 30 for name in listing.classes)
 
 
 def test_kinetics400(annotations, tmp_path):

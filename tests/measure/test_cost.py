@@ -19,7 +19,9 @@ def test_dynamic_filters_cost_their_closed_form():
     clip = Clip(frames=8, crop=32)
     options = {"depth": 10, "width": 4, "stem_frames": 3}
     costs = [
-        count_cost(build_classifier("dynamonet", 5, {**options, "prediction": predicts}, clip), torch.rand(1, 3, 8, 32, 32))
+        count_cost(
+            build_classifier("dynamonet", 5, {**options, "prediction": predicts}, clip), torch.rand(1, 3, 8, 32, 32)
+        )
         for predicts in (True, False)
     ]
     frames, channels, size, pixels = 8, 3, 5, 32 * 32

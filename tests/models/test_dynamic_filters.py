@@ -7,7 +7,7 @@ from dynamonet.models.dynamic_filters import FilterGenerator, apply_dynamic_filt
 
 def filtered_one_by_one(frames, filters):
     """Independent reference: every sample, frame, channel and tap in a loop."""
-    n, c, t, h, w = frames.shape
+    n, _, t, h, w = frames.shape
     k = filters.shape[-1]
     out = torch.zeros_like(frames)
     for sample in range(n):

@@ -16,7 +16,7 @@ if STUDY.motion:
         input:
             ancient(f"{DIR}/motion.spec.json"),
         output:
-            f"{STUDY.motion_root}/motion.json",
+            f"{STUDY.motion_root}/complete.json",
         log:
             f"{DIR}/logs/motion.log",
         threads: workflow.cores
@@ -33,9 +33,9 @@ rule prepare:
         f"{DIR}/manifests/{{dataset}}.json",
     log:
         f"{DIR}/logs/prepare-{{dataset}}.log",
+    threads: workflow.cores
     params:
         # another folder is another manifest
         spec=lambda wildcards: dataset_spec(STUDY, wildcards.dataset).model_dump_json(),
-    threads: workflow.cores
     shell:
         "dynamonet prepare --spec {input.spec:q} --workers {threads} 2> {log:q}"

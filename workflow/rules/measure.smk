@@ -6,10 +6,10 @@ rule measure:
         ancient(f"{DIR}/measure/{{model}}.spec.json"),
     output:
         f"{DIR}/measure/{{model}}.json",
-    params:
-        spec=lambda wildcards: model_spec(STUDY, wildcards.model).model_dump_json(),
     log:
         f"{DIR}/logs/measure-{{model}}.log",
     threads: workflow.cores
+    params:
+        spec=lambda wildcards: model_spec(STUDY, wildcards.model).model_dump_json(),
     shell:
         "dynamonet measure --spec {input:q} 2> {log:q}"

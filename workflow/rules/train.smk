@@ -10,10 +10,10 @@ rule pretrain:
     output:
         f"{DIR}/runs/{{run}}/model.safetensors",
         f"{DIR}/runs/{{run}}/fit.json",
-    wildcard_constraints:
-        run="pretrain-.+",
     log:
         f"{DIR}/logs/{{run}}.fit.log",
+    wildcard_constraints:
+        run="pretrain-.+",
     threads: STUDY.threads
     shell:
         "dynamonet pretrain --spec {input.spec:q} 2> {log:q}"

@@ -1,0 +1,43 @@
+import yaml
+
+
+def test_the_demo_is_the_default_and_lists_its_jobs(snakemake, tmp_path):
+    done = snakemake("all", "-n")
+    assert done.returncode == 0, done.stderr
+    said = done.stderr + done.stdout
+    for job in ("motion", "prepare hmdb51", "pretrain pretrain-dynamonet-pool.1-s0", "measure x3d_xs", "results"):
+        assert f"\n{job}" in said, job
+    assert not (tmp_path / "results").exists()
+
+
+def refused(snakemake, *arguments):
+    done = snakemake("all", "-n", *arguments)
+    assert done.returncode != 0
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return errors[0]
+
+
+def test_a_wrong_study_ends_before_any_job(snakemake, tiny, tmp_path):
+    tiny["recipes"]["short"]["lr"] = 0.1
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    assert "recipes.short.lr: unknown key" in refused(snakemake, "--configfile", str(path))
+
+
+def test_a_missing_folder_ends_before_any_job(snakemake, tiny, tmp_path):
+    tiny["datasets"]["pool"]["root"] = str(tmp_path / "absent")
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    assert f"datasets.pool.root: the folder {tmp_path}/absent" in refused(snakemake, "--configfile", str(path))
+
+
+def test_an_unknown_key_on_the_command_line_is_refused(snakemake):
+    assert "sedes: unknown key" in refused(snakemake, "--config", "sedes=3")
+
+
+def test_a_folder_study_asks_for_its_folder(snakemake):
+    from tiny_study import ROOT
+
+    assert "--config root=PATH" in refused(snakemake, "--configfile", str(ROOT / "config/folder.yaml"))
