@@ -13,13 +13,16 @@ from dynamonet.data.clips import ClipShape, TrainClips, batches
 from dynamonet.data.manifest import Manifest
 from dynamonet.engine.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
 from dynamonet.engine.device import device_name, prepare_device, seed_torch
-from dynamonet.engine.objective import Loss, loss_of
+from dynamonet.engine.objective import loss_of
 from dynamonet.engine.weights import initialise_from, save_weights
 from dynamonet.errors import UserError
 from dynamonet.models.classifier import Classifier, build_classifier
 from dynamonet.progress import progress
 from dynamonet.records import Stopwatch, write_record
 from dynamonet.spec import Recipe, RunSpec, load_spec
+
+VALUES = ("loss", "loss_classification", "loss_prediction", "train_top1")
+"""What every step is logged by."""
 
 
 def clip_shape(spec: RunSpec) -> ClipShape:
@@ -103,6 +106,7 @@ class Trainer:
                 model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
             )
         self.step, self.last = 0, {}
+        self.unlogged: list[Tensor] = []  # VALUES of each step since the last line of the log
         self.wait_s, self.busy_s, self.timed_steps = 0.0, 0.0, 0
         self._resume()
 
@@ -115,7 +119,7 @@ class Trainer:
             raise UserError(f"{self.folder} belongs to another run: remove it")
         self.model.net.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.last = state["step"], state["last"]
+        self.step, self.last, self.unlogged = state["step"], state["last"], state["unlogged"]
         # The log may be ahead of the checkpoint: those steps are done, and written, again.
         lines = self.log.read_text().splitlines(keepends=True)
         self.log.write_text("".join(line for line in lines if json.loads(line)["step"] <= self.step))
@@ -125,6 +129,7 @@ class Trainer:
             "spec_sha256": self.spec.sha256,
             "step": self.step,
             "last": self.last,
+            "unlogged": self.unlogged,
             "model": self.model.net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
@@ -136,7 +141,7 @@ class Trainer:
         waiting_since = time.perf_counter()
         for batch in loader:
             got = time.perf_counter()
-            loss, top1 = self._update(batch)
+            self.unlogged.append(self._update(batch))
             self.step += 1
             done = time.perf_counter()
             self.wait_s += got - waiting_since
@@ -144,12 +149,13 @@ class Trainer:
             self.timed_steps += 1
             waiting_since = done
             if self.step % recipe.log_every == 0 or self.step == recipe.steps:
-                self._write_log(loss, top1)
+                self._write_log()
             if self.step % recipe.checkpoint_every == 0 and self.step < recipe.steps:
                 self.save()
             report(self.step, recipe.steps, f"loss {self.last.get('loss', float('nan')):.3f}")
 
-    def _update(self, batch: dict) -> tuple[Loss, Tensor | None]:
+    def _update(self, batch: dict) -> Tensor:
+        """One step; returns its VALUES, not a number where there is none."""
         spec, recipe = self.spec, self.spec.recipe
         video = batch["video"].to(self.device, non_blocking=True).float() / 255
         labels = None if spec.task == "pretrain" else batch["class_index"].to(self.device, non_blocking=True)
@@ -169,20 +175,18 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.gradient_clip)
         self.optimiser.step()
         top1 = None if labels is None else (output.logits.argmax(1) == labels).float().mean()
-        return loss, top1
+        values = (loss.total, loss.classification, loss.prediction, top1)
+        return torch.stack([loss.total.new_tensor(math.nan) if v is None else v.detach() for v in values]).cpu()
 
-    def _write_log(self, loss: Loss, top1: Tensor | None) -> None:
-        def value(x: Tensor | None) -> float | None:
-            return None if x is None else round(x.item(), 6)
-
+    def _write_log(self) -> None:
+        """Add a line with the means over the steps since the last one."""
+        means = torch.stack(self.unlogged).mean(0).tolist()
+        self.unlogged = []
         self.last = {
             "step": self.step,
             "steps": self.spec.recipe.steps,
-            "loss": value(loss.total),
-            "loss_classification": value(loss.classification),
-            "loss_prediction": value(loss.prediction),
+            **{name: None if math.isnan(mean) else round(mean, 6) for name, mean in zip(VALUES, means, strict=True)},
             "learning_rate": learning_rate(self.step - 1, self.spec.recipe),
-            "train_top1": value(top1),
         }
         with self.log.open("a") as file:
             file.write(json.dumps({**self.last, **self.speed()}) + "\n")

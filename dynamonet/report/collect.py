@@ -199,6 +199,8 @@ def _outcome(run: dict[str, Any], fit: Record | None, evaluation: Record | None)
     outcome: dict[str, Any] = {"state": state, "videos_listed": 0, "videos_scored": 0}
     for metric in PERCENT_METRICS:
         wanted = evaluation is not None and run["task"] == "train"
+        if metric == "top5":  # left out where there are five classes or fewer
+            wanted = wanted and evaluation.find("metrics.top5") is not None
         outcome[f"{metric}_percent"] = _percent(evaluation, f"metrics.{metric}") if wanted else float("nan")
     for metric in PSNR_METRICS:
         predicts = evaluation is not None and evaluation.find("metrics.psnr_db") is not None

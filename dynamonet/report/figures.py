@@ -103,7 +103,7 @@ def label_efficiency_figure(study: Study, table: Table | None) -> Drawing:
 def learning_curves_figure(study: Study) -> Drawing:
     """One panel per experiment and data set (one recipe): mean over an arm's runs, band of one deviation."""
     key, title = "learning_curves", "Learning curves"
-    # Runs with fewer labels take fewer steps: they have no place on the same axis.
+    # A run with fewer labels sees the same few clips more often: its curve has no place among the others.
     most_labels = study.runs.groupby("experiment")["label_fraction"].transform("max")
     runs = study.runs[study.runs["run"].isin(study.fits) & (study.runs["label_fraction"] == most_labels)]
     logs = [_read_log(study, run) for run in runs.to_dict("records")]
@@ -135,10 +135,11 @@ def _gmacs_per_video(study: Study) -> dict[str, float]:
 
 
 def _log_ticks(ax: Axes, values: pd.Series) -> None:
-    """Plain numbers at 1, 2 and 5 times powers of ten: a narrow range would else show no number at all."""
+    """Plain numbers, the more of them the narrower the range, which would else show none at all."""
     low, high = values.min() / 1.3, values.max() * 1.3
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    multiples = [1, 2, 5] if high / low < 300 else [1]
+    ratio = high / low
+    multiples = range(1, 10) if ratio < 5 else [1, 2, 5] if ratio < 300 else [1]
     ticks = sorted(m * decade for decade in decades for m in multiples if low <= m * decade <= high)
     ax.set_xlim(low, high)
     ax.xaxis.set_major_locator(FixedLocator(ticks))

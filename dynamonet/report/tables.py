@@ -38,7 +38,8 @@ def accuracy_table(study: Study) -> Table | None:
     readable = pd.DataFrame({key: pd.Series(column) for key, column in columns.items()})
     readable = readable.reindex(list(dict.fromkeys(tidy["arm"]))).fillna(NOT_APPLICABLE)
     notes = [
-        "Top-1: mean ± standard deviation over splits and seeds; n runs; top-5 and class mean are means.",
+        "Top-1: mean ± standard deviation over splits and seeds; n runs; top-5 and class mean are means; no top-5 "
+        "with five classes or fewer.",
         "Scored: videos scored of those officially listed, summed over the runs.",
         *_start_notes(study, tidy),
     ]
