@@ -19,7 +19,8 @@ def build(
     stem_frames: int = 7,
     prediction: bool = True,
     dmr_features: int = 64,
-    dmr_detached: bool = False,
+    dmr_pooling: str = "mean",
+    dmr_detached: bool = True,
     filter_size: int = 5,
     filter_normalisation: str = "sum1",
     filter_pooled: bool = False,
@@ -28,18 +29,22 @@ def build(
 
     depth: 10, 18, 34, 50 or 101. width: channels of the stem (64 in the paper). stem_frames: temporal size of
     the stem's kernel. prediction: apply the filters and return predicted frames. dmr_features: size of the
-    projected DMR, 0 to leave it out. dmr_detached: stop the classifier's gradient at the filters.
+    projected DMR, 0 to leave it out. dmr_pooling: mean or flatten, over time. dmr_detached: stop the classifier's
+    gradient at the filters, so that they are trained by prediction alone; without prediction nothing else trains
+    them, and the gradient flows.
     filter_size: k. filter_normalisation: sum1, softmax or raw. filter_pooled: generate all filters from
     features averaged over time. Raises ValueError for values out of range.
     """
     from dynamonet.models.dynamic_filters import FilterGenerator
-    from dynamonet.models.network import DynamoNet
+    from dynamonet.models.network import DynamoNet, MotionRepresentation
     from dynamonet.models.resnet3d import ResNet3D
 
     backbone = ResNet3D(depth, width, stem_frames)
-    generator = None
+    generator = dmr = None
     if prediction or dmr_features:
         generator = FilterGenerator(
             backbone.channels, filter_size, normalisation=filter_normalisation, pooled=filter_pooled
         )
-    return DynamoNet(backbone, num_classes, clip.frames, generator, dmr_features, prediction, dmr_detached)
+    if dmr_features:
+        dmr = MotionRepresentation(clip.frames, filter_size, dmr_features, dmr_pooling)
+    return DynamoNet(backbone, num_classes, generator, dmr, dmr_features, prediction, dmr_detached and prediction)

@@ -8,28 +8,43 @@ from dynamonet.models.card import KINETICS_MEAN, KINETICS_STD
 from dynamonet.models.dynamic_filters import FilterGenerator, apply_dynamic_filters
 from dynamonet.models.output import ModelOutput
 
+DMR_POOLINGS = ("mean", "flatten")
+
 
 class MotionRepresentation(nn.Module):
-    """The DMR: the filters of all frames, flattened, projected and normalised to (N, `features`).
+    """The DMR: the filters of all frames as one vector (N, `features`) for the classifier.
 
-    Filter entries are small; batch normalisation of the projection brings them to the scale of the pooled
-    features that they are concatenated to. Its large ε keeps the representation silent while the filters are
-    still the identity: with the usual one, the first steps would feed amplified rounding noise to the classifier.
+    `pooling` "mean": the flattened filters of a frame and its two neighbours are projected, and the projections
+    averaged over time. "flatten": all T filters are flattened into one vector and projected, as the paper says;
+    it fits the phase at which a periodic motion happens to start.
+
+    Filters enter as differences from the identity, which are small; batch normalisation brings their projection
+    to the scale of the pooled features. Its large ε keeps the representation silent while the filters are still
+    the identity: with the usual one, the first steps would feed amplified rounding noise to the classifier.
     """
 
-    def __init__(self, frames: int, size: int, features: int):
+    def __init__(self, frames: int, size: int, features: int, pooling: str):
         super().__init__()
-        self.frames = frames
+        if pooling not in DMR_POOLINGS:
+            raise ValueError(f"dmr_pooling must be one of {DMR_POOLINGS}, not {pooling!r}")
+        self.frames, self.pooling = frames, pooling
         identity = torch.zeros(size, size)
         identity[size // 2, size // 2] = 1.0
         self.register_buffer("identity", identity, persistent=False)
-        self.project = nn.Linear(frames * size * size, features, bias=False)
+        if pooling == "mean":
+            self.project = nn.Conv1d(size * size, features, 3, padding=1, bias=False)
+        else:
+            self.project = nn.Linear(frames * size * size, features, bias=False)
         self.norm = nn.BatchNorm1d(features, eps=1e-2)
 
     def forward(self, filters: Tensor) -> Tensor:
+        """filters: (N, T, k, k); returns (N, `features`)."""
         if filters.shape[1] != self.frames:
             raise ValueError(f"the model was built for clips of {self.frames} frames, not {filters.shape[1]}")
-        return F.relu(self.norm(self.project((filters - self.identity).flatten(1))))
+        moved = (filters - self.identity).flatten(2)
+        if self.pooling == "flatten":
+            return F.relu(self.norm(self.project(moved.flatten(1))))
+        return F.relu(self.norm(self.project(moved.transpose(1, 2)))).mean(-1)
 
 
 class DynamoNet(nn.Module):
@@ -44,8 +59,8 @@ class DynamoNet(nn.Module):
         self,
         backbone: nn.Module,
         num_classes: int,
-        frames: int,
         generator: FilterGenerator | None,
+        dmr: MotionRepresentation | None,
         dmr_features: int,
         predicts: bool,
         dmr_detached: bool,
@@ -55,7 +70,7 @@ class DynamoNet(nn.Module):
         self.generator = generator
         self.predicts = predicts
         self.dmr_detached = dmr_detached
-        self.dmr = MotionRepresentation(frames, generator.size, dmr_features) if dmr_features else None
+        self.dmr = dmr
         self.fc = nn.Linear(backbone.channels[-1] + dmr_features, num_classes)
         self.register_buffer("mean", torch.tensor(KINETICS_MEAN).view(1, 3, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(KINETICS_STD).view(1, 3, 1, 1, 1), persistent=False)

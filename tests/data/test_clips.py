@@ -104,7 +104,9 @@ def test_three_crops_are_both_ends_and_the_centre(size, tmp_path):
     height, width = size
     ramp = np.add.outer(np.arange(height), np.arange(width))[..., None].repeat(3, 2).astype(np.uint8)
     encode(tmp_path / "ramp.mp4", [ramp] * 4, "h264", 25)
-    rows = pd.DataFrame(dict(id=["ramp"], path=["ramp.mp4"], class_index=[0], frames=[4], width=[width], height=[height]))
+    rows = pd.DataFrame(
+        dict(id=["ramp"], path=["ramp.mp4"], class_index=[0], frames=[4], width=[width], height=[height])
+    )
     views = EvalClips(rows, tmp_path, ClipShape(2, 1, 64), clips=1, crops=3)[0]["video"]
     corners = views[:, 0, 0, 8, 8].int() - 16
     assert ((corners - torch.tensor([0, 16, 32])).abs() <= 3).all()

@@ -16,7 +16,7 @@ rule pretrain:
         run="pretrain-.+",
     threads: STUDY.threads
     shell:
-        "dynamonet pretrain --spec {input.spec:q} 2> {log:q}"
+        "dynamonet {rule} --spec {input.spec:q} 2> {log:q}"
 
 
 use rule pretrain as train with:
