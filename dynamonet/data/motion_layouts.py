@@ -21,7 +21,7 @@ from dynamonet.errors import UserError
 from dynamonet.files import read_json, write_json, write_text
 
 IDENTITY, COMPLETE = "motion.json", "complete.json"
-"""What the set is, written first and kept; and that all of it is there, which a workflow may remove to have it checked."""
+"""What the set is, written first and kept; and that all of it is there: removing this one has the files checked."""
 FORMAT = 1
 """Raised whenever the same config gives other files."""
 HMDB_CLASSES = CLASSES[:10]
