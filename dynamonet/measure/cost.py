@@ -22,7 +22,7 @@ FREE = {
         "softmax", "sigmoid", "sigmoid_", "silu", "silu_", "gelu", "hardtanh", "hardtanh_", "hardswish",
         "dropout", "dropout_", "feature_dropout", "pad", "replication_pad2d", "index", "index_select", "cumsum",
         "fill_", "copy_", "roll", "expand_as", "repeat", "upsample_linear1d", "zeros_like", "ones_like",
-        "reciprocal", "numel",
+        "reciprocal", "numel", "view_as",
     )),
     # pytorchvideo's own activation
     "prim::PythonOp.SwishFunction",
