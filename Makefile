@@ -44,11 +44,12 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 # Resolve the newest versions that pyproject.toml allows and write them down.
-lock:
-	@rm -rf .lock-venv && $(PYTHON) -m venv .lock-venv
-	@.lock-venv/bin/python -m pip install --quiet -e '.[dev]'
-	@.lock-venv/bin/python -m pip freeze --exclude-editable > constraints.txt
-	@rm -rf .lock-venv
+lock: $(READY)
+	@$(VENV)/bin/python -m pip install --quiet --dry-run --ignore-installed --report .lock.json -e '.[dev]'
+	@$(VENV)/bin/python -c 'import json; packages = [p["metadata"] for p in json.load(open(".lock.json"))["install"]]; \
+	  names = sorted("{}=={}".format(p["name"].lower(), p["version"]) for p in packages if p["name"] != "dynamonet"); \
+	  open("constraints.txt", "w").write("# Versions that the tests run with; `make lock` writes this file anew.\n" + "\n".join(names) + "\n")'
+	@rm .lock.json
 
 clean:
 	rm -rf .snakemake .pytest_cache .ruff_cache data/motion-* results/*/runs results/*/manifests results/*/measure results/*/logs results/demo

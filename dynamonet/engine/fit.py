@@ -19,7 +19,7 @@ from dynamonet.errors import UserError
 from dynamonet.models.classifier import Classifier, build_classifier
 from dynamonet.progress import progress
 from dynamonet.records import Stopwatch, write_record
-from dynamonet.spec import Recipe, RunSpec, load_spec
+from dynamonet.spec import DatasetSpec, Recipe, RunSpec, load_spec, read_spec
 
 VALUES = ("loss", "loss_classification", "loss_prediction", "train_top1")
 """What every step is logged by."""
@@ -30,7 +30,16 @@ def clip_shape(spec: RunSpec) -> ClipShape:
 
 
 def load_manifest(spec_path: Path, spec: RunSpec) -> Manifest:
-    return Manifest.load(spec_path.parents[2] / "manifests" / f"{spec.dataset}.parquet")
+    """The manifest of the run's data set. Raises UserError if it was prepared from another folder or layout."""
+    path = spec_path.parents[2] / "manifests" / f"{spec.dataset}.parquet"
+    manifest = Manifest.load(path)
+    wanted = read_spec(DatasetSpec, path.with_suffix(".spec.json"))
+    if (manifest.layout, manifest.root) != (wanted.layout, Path(wanted.root).resolve()):
+        raise UserError(
+            f"{path} was prepared from {manifest.root} ({manifest.layout}), the study now says {wanted.root} "
+            f"({wanted.layout}): remove it and run again"
+        )
+    return manifest
 
 
 def build_for(spec: RunSpec, manifest: Manifest) -> Classifier:

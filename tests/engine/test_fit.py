@@ -117,6 +117,14 @@ def test_weights_of_another_model_are_refused(prepared):
         fit(child)
 
 
+def test_a_manifest_of_another_folder_is_refused(prepared):
+    spec_path = prepared("kinetics400", model="dynamonet")
+    manifests = spec_path.parents[2] / "manifests"
+    (manifests / "kinetics400.parquet").write_bytes((manifests / "ucf101.parquet").read_bytes())
+    with pytest.raises(UserError, match=r"kinetics400\.parquet was prepared from .*ucf101"):
+        fit(spec_path)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(prepared, monkeypatch):
     from dynamonet.models.network import DynamoNet
 
