@@ -1,0 +1,48 @@
+"""Documents say what is true: files they name exist, and code they show works."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from dynamonet.models.card import Clip
+from tiny_study import ROOT
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_linked_files_exist(document):
+    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_named_studies_and_make_targets_exist(document):
+    text = document.read_text()
+    for study in re.findall(r"config/\w+\.yaml", text):
+        assert (ROOT / study).is_file(), study
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make (\w+)`", text):
+        assert f"\n{target}:" in makefile, target
+
+
+def test_the_documented_baseline_is_a_baseline(tmp_path, monkeypatch):
+    source = re.search(r"```python\n(.*?)```", (ROOT / "docs/adding-a-baseline.md").read_text(), re.DOTALL).group(1)
+    namespace = {}
+    exec(compile(source, "tiny_c3d.py", "exec"), namespace)
+    net = namespace["build"](5, Clip(frames=8, crop=32), width=16)
+    assert net(torch.rand(2, 3, 8, 32, 32)).shape == (2, 5)
+
+
+def test_a_study_is_expanded_without_torch():
+    code = """
+import sys
+from dynamonet.study import expand, load_study, read_config
+expand(load_study(read_config("config/demo.yaml")))
+print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
