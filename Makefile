@@ -9,10 +9,10 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 help:
 	@echo "make demo      install everything, then run the whole study on the embedded data set (CPU, minutes)"
-	@echo "make embedded  the same data set taken further: five seeds, all ablations (CPU, up to two hours)"
+	@echo "make embedded  the same data set taken further: five seeds, the ablations (CPU, about an hour)"
 	@echo "make test      install everything, then run the test suite"
 	@echo "make check     install everything, then lint"
-	@echo "make clean     remove results and data that were generated here; keeps the virtual environment"
+	@echo "make clean     remove the demo's results and the generated data sets"
 
 demo: $(READY)
 	@echo "== Running the demo study: real video files, every stage, 2 cores: about a quarter of an hour"
@@ -20,7 +20,7 @@ demo: $(READY)
 	@echo "== Done: open results/demo/report.html; tables and figures lie beside it"
 
 embedded: $(READY)
-	@echo "== Running the embedded study: five seeds and all ablations, 2 cores: up to two hours"
+	@echo "== Running the embedded study: five seeds and the ablations, 2 cores: about an hour"
 	@$(RUN) snakemake all --cores all --configfile config/embedded.yaml
 	@echo "== Done: open results/embedded/report.html"
 
@@ -52,4 +52,4 @@ lock: $(READY)
 	@rm .lock.json
 
 clean:
-	rm -rf .snakemake .pytest_cache .ruff_cache data/motion-* results/*/runs results/*/manifests results/*/measure results/*/logs results/demo
+	rm -rf results/demo data/motion-* .pytest_cache .ruff_cache
