@@ -16,6 +16,7 @@ from dynamonet.engine.device import device_name, prepare_device, seed_torch
 from dynamonet.engine.objective import loss_of
 from dynamonet.engine.weights import initialise_from, save_weights
 from dynamonet.errors import UserError
+from dynamonet.files import write_text
 from dynamonet.models.classifier import Classifier, build_classifier
 from dynamonet.progress import progress
 from dynamonet.records import Stopwatch, write_record
@@ -122,16 +123,16 @@ class Trainer:
     def _resume(self) -> None:
         state = load_checkpoint(self.folder, self.device)
         if state is None:
-            self.log.write_text("")
+            write_text(self.log, "")
             return
         if state["spec_sha256"] != self.spec.sha256:
             raise UserError(f"{self.folder} belongs to another run: remove it")
         self.model.net.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.last, self.unlogged = state["step"], state["last"], state["unlogged"]
-        # The log may be ahead of the checkpoint: those steps are done, and written, again.
-        lines = self.log.read_text().splitlines(keepends=True)
-        self.log.write_text("".join(line for line in lines if json.loads(line)["step"] <= self.step))
+        # The log may be ahead of the checkpoint, and its last line cut off: those steps are done, and logged, again.
+        lines = [line for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        write_text(self.log, "".join(line for line in lines if json.loads(line)["step"] <= self.step))
 
     def save(self) -> None:
         state = {
