@@ -5,7 +5,7 @@ def test_the_demo_is_the_default_and_lists_its_jobs(snakemake, tmp_path):
     done = snakemake("all", "-n")
     assert done.returncode == 0, done.stderr
     said = done.stderr + done.stdout
-    for job in ("motion", "prepare hmdb51", "pretrain pretrain-dynamonet-pool.1-s0", "measure x3d_xs", "results"):
+    for job in ("motion", "prepare hmdb51", "pretrain pretrain-dynamonet-pool.1-s0", "measure r2plus1d_r50", "results"):
         assert f"\n{job}" in said, job
     assert not (tmp_path / "results").exists()
 
