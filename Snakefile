@@ -8,14 +8,16 @@
 from dynamonet.spec_files import dataset_spec, model_spec, spec_paths, write_specs
 from dynamonet.workflow import (
     dataset_inputs,
-    existing,
     manifest_of,
     open_study,
     parent_weights,
     record_paths,
 )
 
-STUDY, RUNS = open_study(config, default=f"{workflow.basedir}/config/demo.yaml")
+DEMO = f"{workflow.basedir}/config/demo.yaml"
+STUDY, RUNS = open_study(
+    config, default=None if workflow.overwrite_configfiles else DEMO
+)
 DIR = str(STUDY.directory)
 
 

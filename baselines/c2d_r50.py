@@ -25,5 +25,5 @@ def build(num_classes, clip: Clip, width: int = 64):
         stem_conv_kernel_size=(1, 7, 7),
         stage1_pool=nn.MaxPool3d,
         stage_conv_a_kernel_size=((1, 1, 1),) * 4,
-        head_pool_kernel_size=(clip.frames // 2, -(-clip.crop // 32), -(-clip.crop // 32)),
+        head_pool_kernel_size=(max(1, clip.frames // 2), -(-clip.crop // 32), -(-clip.crop // 32)),
     )

@@ -24,5 +24,5 @@ def build(num_classes, clip: Clip, width: int = 64):
         dropout_rate=0.5,
         head_activation=None,  # probabilities by default
         # Time is halved by the third and by the fourth stage.
-        head_pool_kernel_size=(clip.frames // 4, -(-clip.crop // 32), -(-clip.crop // 32)),
+        head_pool_kernel_size=(max(1, clip.frames // 4), -(-clip.crop // 32), -(-clip.crop // 32)),
     )

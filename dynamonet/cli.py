@@ -14,7 +14,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.stage(options)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # One that a loader process raised comes with the traceback of that process before it.
+        print(f"error: {str(error).splitlines()[-1]}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -37,30 +38,26 @@ def _parser() -> argparse.ArgumentParser:
         (_motion, "motion", "results/<study>/motion.spec.json"),
         (_prepare, "prepare", "results/<study>/manifests/<dataset>.spec.json"),
     ):
-        stage(function, name, spec).add_argument("--workers", type=int, default=cores, help="processes")
+        stage(function, name, spec).add_argument("--workers", type=_at_least(1), default=cores, help="processes")
     for function, name in ((_fit, "pretrain"), (_fit, "train"), (_evaluate, "evaluate")):
         stage(function, name, "results/<study>/runs/<run>/spec.json").add_argument(
-            "--workers", type=int, default=0, help="processes that decode video; 0: decode in this one"
+            "--workers", type=_at_least(0), default=0, help="processes that decode video; 0: decode in this one"
         )
     stage(_measure, "measure", "results/<study>/measure/<model>.spec.json")
     stage(_report, "report", "results/<study>/study.json")
-    specs = stages.add_parser("specs", help=_specs.__doc__)
-    specs.set_defaults(stage=_specs)
-    specs.add_argument("--study", type=Path, required=True, metavar="FILE", help="a study, config/*.yaml")
     return parser
 
 
+def _at_least(least: int):
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return int(text)
+
+    return number
+
+
 # Each stage imports what it needs: starting torch costs two seconds that most stages need not spend.
-
-
-def _specs(options) -> None:
-    """Write the specs of all stages of a study."""
-    from dynamonet.spec_files import write_specs
-    from dynamonet.study import check_roots, expand, load_study, read_config
-
-    study = load_study(read_config(options.study))
-    check_roots(study)
-    write_specs(study, expand(study))
 
 
 def _motion(options) -> None:

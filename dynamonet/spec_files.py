@@ -1,9 +1,8 @@
-"""Writes what the stages of a study read: the specs of its stages, and study.json for the report. Free of torch."""
+"""What the stages of a study read: specs of its data sets, models and runs, and study.json. Free of torch."""
 
 from pathlib import Path
 
 from dynamonet.files import write_json
-from dynamonet.models.catalogue import model_module
 from dynamonet.spec import DatasetSpec, ModelSpec
 from dynamonet.study import Expansion, Study
 
@@ -11,26 +10,14 @@ from dynamonet.study import Expansion, Study
 def spec_paths(study: Study, expansion: Expansion) -> list[Path]:
     """Every file that `write_specs` writes."""
     folder = study.directory
-    return [
-        folder / "study.json",
-        *(folder / "manifests" / f"{dataset}.spec.json" for dataset in study.datasets),
-        *(folder / "measure" / f"{model}.spec.json" for model in study.models),
-        *(folder / "runs" / run / "spec.json" for run in expansion.runs),
-        *([folder / "motion.spec.json"] if study.motion else []),
-    ]
+    return [folder / "study.json", *(folder / "runs" / run / "spec.json" for run in expansion.runs)]
 
 
 def write_specs(study: Study, expansion: Expansion) -> None:
-    folder = study.directory
-    for dataset in study.datasets:
-        write_json(folder / "manifests" / f"{dataset}.spec.json", dataset_spec(study, dataset).model_dump(mode="json"))
-    for model in study.models:
-        write_json(folder / "measure" / f"{model}.spec.json", model_spec(study, model).model_dump(mode="json"))
+    """Write study.json and every run's spec.json."""
     for run, spec in expansion.runs.items():
-        spec.save(folder / "runs" / run / "spec.json")
-    if study.motion:
-        write_json(folder / "motion.spec.json", study.motion.model_dump(mode="json"))
-    write_json(folder / "study.json", resolved(study, expansion))
+        spec.save(study.directory / "runs" / run / "spec.json")
+    write_json(study.directory / "study.json", resolved(study, expansion))
 
 
 def dataset_spec(study: Study, dataset: str) -> DatasetSpec:
@@ -62,7 +49,7 @@ def resolved(study: Study, expansion: Expansion) -> dict:
         },
         "models": {
             name: {
-                "title": model.title or model_module(model.build).CARD.title,
+                "title": study.title_of(name),
                 "build": model.build,
                 "options": model.options,
                 "clip": study.clip(name).model_dump(),

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -14,7 +14,7 @@ from dynamonet.data.motion import MotionConfig
 from dynamonet.errors import UserError
 from dynamonet.files import canonical_json, sha256_text
 from dynamonet.models.card import Clip, Frozen
-from dynamonet.models.catalogue import check_options, model_module
+from dynamonet.models.catalogue import check_options, default_options, model_module
 from dynamonet.spec import Recipe, RunSpec, Views, first_problem
 
 NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -27,7 +27,7 @@ class DatasetConfig(Frozen):
     layout: str = Field(description="how the data set lies on disk: a file in dynamonet/data/layouts")
     root: str = Field(description="its folder; {root} is the study's root, {motion} the embedded motion set")
     title: str | None = None
-    splits: tuple[int, ...] = (1,)
+    splits: tuple[int, ...] = Field(default=(1,), min_length=1)
     max_unusable: int = Field(default=0, ge=0, description="listed videos that may be missing or undecodable")
 
 
@@ -46,11 +46,11 @@ class Experiment(Frozen):
     task: Literal["pretrain", "train"] = "train"
     models: tuple[str, ...] = Field(min_length=1, description="the first is the one that others are compared with")
     dataset: str
-    splits: tuple[int, ...] | None = Field(default=None, description="None: all splits of the data set")
+    splits: tuple[int, ...] | None = Field(default=None, min_length=1, description="None: all of the data set")
     init: tuple[str, ...] = Field(
         default=(SCRATCH,), min_length=1, description="`scratch` or an experiment whose runs give the weights"
     )
-    label_fractions: tuple[float, ...] = Field(default=(1.0,), min_length=1)
+    label_fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(1.0,), min_length=1)
     recipe: str
     tables: tuple[TABLES, ...] = ()
 
@@ -84,7 +84,7 @@ class Study(Frozen):
     datasets: dict[str, DatasetConfig]
     models: dict[str, ModelConfig]
     recipes: dict[str, Recipe]
-    experiments: dict[str, Experiment]
+    experiments: dict[str, Experiment] = Field(min_length=1)
     claims: dict[str, Claim] = Field(default={}, description="comparisons that get a verdict")
 
     @property
@@ -109,6 +109,10 @@ class Study(Frozen):
 
     def is_generated(self, dataset: str) -> bool:
         return self.datasets[dataset].root.startswith(MOTION)
+
+    def title_of(self, model: str) -> str:
+        config = self.models[model]
+        return config.title or model_module(config.build).CARD.title
 
     def clip(self, model: str) -> Clip:
         config = self.models[model]
@@ -149,6 +153,7 @@ def load_study(config: dict) -> Study:
         raise UserError(f"study {config.get('name', '')!r}: {first_problem(error)}") from error
     _check_names(study)
     _check_references(study)
+    _check_distinct(study)
     return study
 
 
@@ -174,6 +179,20 @@ def _check_names(study: Study) -> None:
                 raise UserError(f"{kind}: {name!r} is not a name: use letters, digits and _")
 
 
+def _check_distinct(study: Study) -> None:
+    """What is listed twice would be counted twice."""
+    lists = {"seeds": study.seeds, "titles of models": [study.title_of(model) for model in study.models]}
+    for name, dataset in study.datasets.items():
+        lists[f"datasets.{name}.splits"] = dataset.splits
+    for name, experiment in study.experiments.items():
+        for key in ("models", "splits", "init", "label_fractions", "tables"):
+            lists[f"experiments.{name}.{key}"] = getattr(experiment, key) or ()
+    for where, values in lists.items():
+        for value in values:
+            if list(values).count(value) > 1:
+                raise UserError(f"{where}: {value!r} is there twice")
+
+
 def _check_references(study: Study) -> None:
     for name, dataset in study.datasets.items():
         if dataset.layout not in layout_names():
@@ -197,10 +216,15 @@ def _check_references(study: Study) -> None:
             _known(f"{where}.splits", split, study.datasets[experiment.dataset].splits)
         for init in experiment.init:
             _known(f"{where}.init", init, (SCRATCH, *study.experiments))
+        if experiment.task == "pretrain" and study.recipes[experiment.recipe].prediction_weight == 0:
+            raise UserError(f"{where}: pretraining with prediction_weight 0 has nothing to learn from")
     for name, claim in study.claims.items():
         for side, selector in (("treatment", claim.treatment), ("control", claim.control)):
             _known(f"claims.{name}.{side}.experiment", selector.experiment, study.experiments)
-            _known(f"claims.{name}.{side}.model", selector.model, study.experiments[selector.experiment].models)
+            experiment = study.experiments[selector.experiment]
+            _known(f"claims.{name}.{side}.model", selector.model, experiment.models)
+            _known(f"claims.{name}.{side}.init", selector.init, (None, *experiment.init))
+            _known(f"claims.{name}.{side}.label_fraction", selector.label_fraction, (None, *experiment.label_fractions))
 
 
 def _known(where: str, value, known) -> None:
@@ -269,7 +293,7 @@ def _spec(study, experiment: Experiment, model: str, parent: str | None, fractio
         task=experiment.task,
         model=model,
         build=config.build,
-        options=config.options,
+        options={**default_options(config.build), **config.options},
         clip=study.clip(model),
         extra_frames=model_module(config.build).CARD.extra_frames,
         dataset=experiment.dataset,

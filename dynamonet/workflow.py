@@ -1,19 +1,18 @@
 """What the Snakefile needs of a study: which file a job reads and writes. Free of torch."""
 
 import sys
-from pathlib import Path
 
 from dynamonet.errors import UserError
-from dynamonet.study import SCRATCH, Expansion, Study, check_roots, expand, load_study, read_config  # noqa: F401
+from dynamonet.study import Expansion, Study, check_roots, expand, load_study, read_config
 
 
-def open_study(config: dict, default: str) -> tuple[Study, Expansion]:
-    """The study that Snakemake's `config` holds, or `default` with the keys of `config` in place of its own.
+def open_study(config: dict, default: str | None) -> tuple[Study, Expansion]:
+    """The study that Snakemake's `config` holds; its keys take the place of those of the study file `default`.
 
     Ends the program with one sentence if the study is wrong, before any job is made.
     """
     try:
-        if "experiments" not in config:
+        if default is not None:
             config = {**read_config(default), **config}
         study = load_study(config)
         check_roots(study)
@@ -50,7 +49,3 @@ def record_paths(study: Study, runs: Expansion) -> list[str]:
         *(f"{folder}/measure/{model}.json" for model in study.models),
         *(f"{folder}/runs/{run}/{record}.json" for run in runs.runs for record in ("fit", "evaluate")),
     ]
-
-
-def existing(paths: list[str]) -> list[str]:
-    return [path for path in paths if Path(path).is_file()]

@@ -9,8 +9,8 @@ from tiny_study import TINY
 
 from dynamonet.data.manifest import prepare
 from dynamonet.data.motion_layouts import generate
-from dynamonet.spec import DatasetSpec, read_spec
-from dynamonet.spec_files import write_specs
+from dynamonet.files import write_json
+from dynamonet.spec_files import dataset_spec, model_spec, write_specs
 from dynamonet.study import expand, load_study
 
 
@@ -47,9 +47,12 @@ def prepared(motion_home, tmp_path, monkeypatch):
     study = load_study(copy.deepcopy(TINY))
     expansion = expand(study)
     write_specs(study, expansion)
+    for model in study.models:
+        write_json(study.directory / "measure" / f"{model}.spec.json", model_spec(study, model).model_dump())
     for dataset in study.datasets:
         spec_path = study.directory / "manifests" / f"{dataset}.spec.json"
-        spec = read_spec(DatasetSpec, spec_path)
+        spec = dataset_spec(study, dataset)
+        write_json(spec_path, spec.model_dump())
         prepare(spec.layout, Path(spec.root), spec_path.with_name(f"{dataset}.parquet"))
 
     def spec_path(experiment: str, **fields) -> Path:

@@ -13,13 +13,9 @@ def test_a_missing_spec_is_one_sentence_and_status_2(stage, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_specs_are_written_from_a_study_file(tiny_file, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(["specs", "--study", str(tiny_file)]) == 0
-    assert (tmp_path / "results/tiny/study.json").is_file()
-
-
-def test_an_unknown_stage_is_refused(capsys):
+@pytest.mark.parametrize("arguments", [["fly"], ["prepare", "--spec", "x", "--workers", "0"], ["train"]])
+def test_wrong_arguments_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as exit_status:
-        main(["fly"])
+        main(arguments)
     assert exit_status.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 import torch
+from tiny_study import ROOT
 
 from dynamonet.models.card import Clip
-from tiny_study import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -55,6 +55,12 @@ def test_a_changed_setting_is_a_new_run(tiny):
     assert before.isdisjoint(expand(load_study(tiny)).runs)
 
 
+def test_a_default_that_is_given_is_the_same_run(tiny):
+    before = set(expand(load_study(tiny)).runs)
+    tiny["models"]["dynamonet"]["options"] = {**tiny["models"]["dynamonet"]["options"], "dmr_pooling": "mean"}
+    assert set(expand(load_study(tiny)).runs) == before
+
+
 def test_a_changed_parent_is_a_new_run(tiny):
     before = {spec.run for spec in expand(load_study(tiny)).runs.values() if spec.dataset == "ucf101"}
     tiny["recipes"]["long"] = {**tiny["recipes"]["short"], "steps": 7}
@@ -89,6 +95,18 @@ def test_run_names_are_readable(tiny):
         ),
         (lambda s: s["claims"]["pretraining"]["control"].update(model="c3d"), "claims.pretraining.control.model"),
         (lambda s: s.update(name="../evil"), "is not a name"),
+        (lambda s: s.update(seeds=3), "seeds: Input should be a valid tuple"),
+        (lambda s: s.update(seeds=[0, 0]), "seeds: 0 is there twice"),
+        (lambda s: s.update(experiments={}), "experiments: Dictionary should have at least 1 item"),
+        (lambda s: s["models"]["backbone"].pop("title"), "titles of models: 'DynamoNet' is there twice"),
+        (lambda s: s["models"]["dynamonet"].update(clip={}), "models.dynamonet.clip.frames: key is missing"),
+        (lambda s: s["models"]["dynamonet"]["options"].update(prediction="no"), "option prediction is 'no'"),
+        (lambda s: s["experiments"]["labels"].update(label_fractions=[2]), "experiments.labels.label_fractions.0"),
+        (lambda s: s["experiments"]["ucf101"].update(splits=[]), "experiments.ucf101.splits"),
+        (lambda s: s["recipes"]["short"].update(learning_rate=float("inf")), "recipes.short.learning_rate"),
+        (lambda s: s["recipes"]["short"].update(prediction_weight=0), "nothing to learn from"),
+        (lambda s: s["claims"]["pretraining"]["control"].update(init="imagenet"), "claims.pretraining.control.init"),
+        (lambda s: s["claims"]["pretraining"]["control"].update(label_fraction=0.3), "control.label_fraction"),
         (lambda s: s.pop("motion"), "no key motion"),
     ],
 )

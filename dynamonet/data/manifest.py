@@ -184,6 +184,11 @@ def _refuse_empty_classes(manifest: Manifest) -> None:
     for split in manifest.splits:
         for part, name in (("train", "training"), ("test", "test")):
             present = set(usable.loc[usable[f"split_{split}"] == part, "class_index"])
+            if not present:
+                raise UserError(
+                    f"None of the {len(usable)} usable videos of {manifest.root} is a {name} video of split {split};"
+                    " add more."
+                )
             for class_index in sorted(set(range(len(manifest.classes))) - present):
                 raise UserError(
                     f"Class {manifest.classes[class_index]!r} has no usable {name} video in split {split} of"

@@ -22,7 +22,10 @@ class VideoError(UserError):
 
     def __init__(self, path: Path, reason: str):
         super().__init__(f"Video {path} {reason}; replace it, or prepare the data set again.")
-        self.reason = reason
+        self.path, self.reason = path, reason
+
+    def __reduce__(self):
+        return VideoError, (self.path, self.reason)  # so that it crosses from a worker process
 
 
 @dataclass(frozen=True)

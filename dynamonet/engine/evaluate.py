@@ -14,13 +14,16 @@ from dynamonet.data.manifest import Manifest
 from dynamonet.engine.device import device_name, prepare_device
 from dynamonet.engine.fit import build_for, clip_shape, load_manifest
 from dynamonet.engine.weights import load_exactly, read_weights
-from dynamonet.files import atomic_path
+from dynamonet.errors import UserError
+from dynamonet.files import atomic_path, read_json
 from dynamonet.models.output import ModelOutput
 from dynamonet.progress import progress
 from dynamonet.records import Stopwatch, write_record
 from dynamonet.spec import RunSpec, load_spec
 
 VIDEOS_PER_BATCH = 16
+VIEWS_PER_PASS = 32
+"""Views that go through the network at once: the memory needed does not grow with the number of views."""
 EXAMPLES = 4
 """Videos whose predicted frames are kept for the figures."""
 
@@ -37,6 +40,11 @@ def evaluate(spec_path: Path, workers: int = 0) -> None:
     device = prepare_device(spec.threads)
     manifest = load_manifest(spec_path, spec)
     state, weights_sha256 = read_weights(spec_path.parent)
+    fitted = read_json(spec_path.parent / "fit.json")["provenance"]["manifest_sha256"]
+    if fitted != manifest.sha256:
+        raise UserError(
+            f"{spec.run} was trained on another manifest of {spec.dataset}: remove its folder and run again"
+        )
     model = build_for(spec, manifest)
     load_exactly(model.net, state, str(spec_path.parent / "model.safetensors"))
     rows = manifest.select(spec.split, "test")
@@ -83,13 +91,23 @@ def score(spec: RunSpec, model, rows: pd.DataFrame, root: Path, device: torch.de
         for batch in loader:
             views = batch["video"].to(device).float() / 255  # (B, V, C, T + extra, H, W)
             video = views.flatten(0, 1)
-            output = model(video[:, :, : spec.clip.frames])
+            output = _in_passes(model, video[:, :, : spec.clip.frames])
             softmax = output.logits.softmax(-1).unflatten(0, views.shape[:2]).mean(1)
             scores.classes.extend(softmax.cpu().numpy())
             if output.predicted_frames is not None:
                 _score_prediction(scores, output, video, views.shape[:2])
             report(len(scores.classes), len(rows))
     return scores
+
+
+def _in_passes(model, video: Tensor) -> ModelOutput:
+    outputs = [model(part) for part in video.split(VIEWS_PER_PASS)]
+
+    def joined(name: str) -> Tensor | None:
+        parts = [getattr(output, name) for output in outputs]
+        return None if parts[0] is None else torch.cat(parts)
+
+    return ModelOutput(joined("logits"), joined("predicted_frames"), joined("filters"))
 
 
 def _score_prediction(scores: Scores, output: ModelOutput, video: Tensor, shape: torch.Size) -> None:

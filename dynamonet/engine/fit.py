@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import time
 from pathlib import Path
 
@@ -75,10 +76,11 @@ def fit(spec_path: Path, workers: int = 0) -> None:
     model = build_for(spec, manifest)
     init = None if spec.init is None else initialise_from(model.net, spec, run_dir.parent / spec.init)
     clips = TrainClips(rows, manifest.root, clip_shape(spec), spec.seed, spec.recipe.crop_scales, spec.recipe.flip)
-    trainer = Trainer(spec, model.to(device), device, run_dir)
+    origin = {"spec": spec.sha256, "manifest": manifest.sha256, "init": init and init["weights_sha256"]}
+    trainer = Trainer(spec, model.to(device), device, run_dir, origin)
     loader = DataLoader(
         clips,
-        batch_sampler=list(batches(len(clips), spec.recipe.batch_size, spec.seed, trainer.step, spec.recipe.steps)),
+        batch_sampler=batches(len(clips), spec.recipe.batch_size, spec.seed, trainer.step, spec.recipe.steps),
         num_workers=workers,
         pin_memory=device.type == "cuda",
     )
@@ -103,8 +105,8 @@ def fit(spec_path: Path, workers: int = 0) -> None:
 class Trainer:
     """The state of a fit: model, optimiser and step. Everything else is a function of the spec and the step."""
 
-    def __init__(self, spec: RunSpec, model: nn.Module, device: torch.device, run_dir: Path):
-        self.spec, self.model, self.device = spec, model, device
+    def __init__(self, spec: RunSpec, model: nn.Module, device: torch.device, run_dir: Path, origin: dict):
+        self.spec, self.model, self.device, self.origin = spec, model, device, origin
         self.folder, self.log = run_dir / "checkpoints", run_dir / "log.jsonl"
         recipe = spec.recipe
         if recipe.optimiser == "sgd":
@@ -122,11 +124,14 @@ class Trainer:
 
     def _resume(self) -> None:
         state = load_checkpoint(self.folder, self.device)
+        if state is not None and state["origin"] != self.origin:
+            print(
+                f"{self.folder} was left by a fit on other data or from other weights: starting anew", file=sys.stderr
+            )
+            state = None
         if state is None:
             write_text(self.log, "")
             return
-        if state["spec_sha256"] != self.spec.sha256:
-            raise UserError(f"{self.folder} belongs to another run: remove it")
         self.model.net.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.last, self.unlogged = state["step"], state["last"], state["unlogged"]
@@ -136,7 +141,7 @@ class Trainer:
 
     def save(self) -> None:
         state = {
-            "spec_sha256": self.spec.sha256,
+            "origin": self.origin,
             "step": self.step,
             "last": self.last,
             "unlogged": self.unlogged,

@@ -9,7 +9,7 @@ KINETICS_STD = (0.225, 0.225, 0.225)
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Clip(Frozen):

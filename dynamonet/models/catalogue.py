@@ -37,10 +37,21 @@ def model_module(name: str) -> ModuleType:
     return module
 
 
+def default_options(name: str) -> dict:
+    """The options that `build` of model `name` takes, with their defaults."""
+    parameters = inspect.signature(model_module(name).build).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in ("num_classes", "clip")}
+
+
 def check_options(name: str, options: dict) -> None:
-    """Refuse options that `build` of model `name` does not take. Raises UserError naming the option."""
-    parameters = list(inspect.signature(model_module(name).build).parameters)
-    allowed = [parameter for parameter in parameters if parameter not in ("num_classes", "clip")]
-    for option in options:
-        if option not in allowed:
-            raise UserError(f"model {name!r} has no option {option!r}: it takes {', '.join(allowed) or 'none'}")
+    """Refuse options that `build` of model `name` does not take, or of another type than their default.
+
+    Raises UserError naming the option.
+    """
+    defaults = default_options(name)
+    for option, value in options.items():
+        if option not in defaults:
+            raise UserError(f"model {name!r} has no option {option!r}: it takes {', '.join(defaults) or 'none'}")
+        wanted = type(defaults[option])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise UserError(f"model {name!r}: option {option} is {value!r}, which is not of type {wanted.__name__}")

@@ -37,6 +37,6 @@ def build_classifier(name: str, num_classes: int, options: dict, clip: Clip) -> 
     module = model_module(name)
     try:
         net = module.build(num_classes=num_classes, clip=clip, **options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise UserError(f"model {name!r} refuses options {options} for clip {clip}: {error}") from error
     return Classifier(net, module.CARD.mean, module.CARD.std)

@@ -12,7 +12,7 @@ from dynamonet.errors import UserError
 
 RUN_FIELDS = ("model", "dataset", "split", "label_fraction", "init", "seed")
 PERCENT_METRICS = ("top1", "top5", "mean_class_accuracy")
-PSNR_METRICS = ("psnr_db", "psnr_copy_db")
+PSNR_METRICS = ("psnr_db", "psnr_copy_db", "psnr_future_db", "psnr_future_copy_db")
 
 
 def _reject_constant(text: str) -> float:
@@ -131,10 +131,11 @@ def read_study(directory: Path) -> Study:
     manifests = _read_all({name: directory / f"manifests/{name}.json" for name in plan.get("datasets")})
     fits = _read_all({name: directory / f"runs/{name}/fit.json" for name in names})
     evaluations = _read_all({name: directory / f"runs/{name}/evaluate.json" for name in names})
+    datasets = {run["run"]: run["dataset"] for run in planned_runs(plan)}
     rows = []
     for run in planned_runs(plan):
         fit, evaluation = fits.get(run["run"]), evaluations.get(run["run"])
-        stale = stale_reasons(run, manifests, fits, evaluation) if fit or evaluation else []
+        stale = stale_reasons(run, datasets, manifests, fits, evaluation) if fit or evaluation else []
         rows.append({**run, **_outcome(run, fit, evaluation), "stale": "; ".join(stale)})
     return Study(
         directory=directory,
@@ -169,7 +170,11 @@ def planned_runs(plan: Record) -> list[dict[str, Any]]:
 
 
 def stale_reasons(
-    run: dict[str, Any], manifests: dict[str, Record], fits: dict[str, Record], evaluation: Record | None
+    run: dict[str, Any],
+    datasets: dict[str, str],
+    manifests: dict[str, Record],
+    fits: dict[str, Record],
+    evaluation: Record | None,
 ) -> list[str]:
     """Why this run's records no longer follow from the files they were made from; empty when they do."""
     fit = fits.get(run["run"])
@@ -177,13 +182,18 @@ def stale_reasons(
         return ["evaluated, but fit.json is gone"]
     reasons = []
     manifest = manifests.get(run["dataset"])
-    if manifest is None or manifest.get("manifest_sha256") != fit.get("provenance.manifest_sha256"):
-        reasons.append("fitted on another manifest")
+    for done, record in (("fitted", fit), ("evaluated", evaluation)):
+        if record is None:
+            continue
+        if manifest is None or manifest.get("manifest_sha256") != record.get("provenance.manifest_sha256"):
+            reasons.append(f"{done} on another manifest")
     init = fit.find("provenance.init")
     if init is not None:
         parent = fits.get(init["run"])
         if parent is None or parent.get("weights_sha256") != init["weights_sha256"]:
             reasons.append(f"started from other weights than {init['run']} has now")
+        elif stale_reasons({"run": init["run"], "dataset": datasets[init["run"]]}, datasets, manifests, fits, None):
+            reasons.append(f"started from {init['run']}, which is stale")
     if evaluation is not None and evaluation.get("weights_sha256") != fit.get("weights_sha256"):
         reasons.append("evaluated other weights than the fit left")
     return reasons

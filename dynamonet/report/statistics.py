@@ -45,6 +45,19 @@ def summarise(values: Iterable[float]) -> Summary:
     return Summary(n, mean, sd, mean - half_width, mean + half_width)
 
 
+def summarise_runs(runs: pd.DataFrame, metric: str) -> Summary:
+    """Mean and standard deviation over runs, and an interval over independent units.
+
+    Runs that differ in their split only share most of their training videos, so the splits of a seed are averaged
+    before the interval is taken over seeds. With a single seed the splits are all there is.
+    """
+    everything = summarise(runs[metric])
+    if runs["seed"].nunique() == 1 or runs["split"].nunique() == 1:
+        return everything
+    units = summarise(runs.dropna(subset=[metric]).groupby("seed")[metric].mean())
+    return Summary(everything.n, everything.mean, everything.sd, units.low, units.high)
+
+
 def paired_difference(pairs: pd.DataFrame) -> PairedDifference:
     """Compare the columns `treatment` and `control`; each row is a pair and has its dataset, split and seed.
 

@@ -11,12 +11,15 @@ import pandas as pd
 
 from dynamonet.errors import UserError
 from dynamonet.report.collect import PSNR_METRICS, Study, init_title
-from dynamonet.report.statistics import MINIMUM_N, PairedDifference, Summary, paired_difference, summarise
+from dynamonet.report.statistics import MINIMUM_N, PairedDifference, Summary, paired_difference, summarise_runs
 from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, Table, count, interval, mean_sd, number, units
 
 ARM = ["model", "init", "label_fraction"]
 TOP1 = "top1_percent"
-INTERVAL_NOTE = f"Intervals: 95 %, Student t over runs (splits and seeds), given from n = {MINIMUM_N} runs."
+INTERVAL_NOTE = (
+    "Intervals: 95 %, Student t over seeds after averaging the splits of a seed, or over splits where there is one "
+    f"seed; given from n = {MINIMUM_N}."
+)
 
 
 def accuracy_table(study: Study) -> Table | None:
@@ -93,10 +96,16 @@ def frame_prediction_table(study: Study) -> Table | None:
     runs = study.runs_feeding("frame_prediction").drop_duplicates("run")
     if runs.empty:
         return None
-    runs = runs.assign(gain_db=runs["psnr_db"] - runs["psnr_copy_db"])
-    tidy = _tidy(study, runs, ["task", "dataset"], [*PSNR_METRICS, "gain_db"])
+    runs = runs.assign(
+        gain_db=runs["psnr_db"] - runs["psnr_copy_db"],
+        future_gain_db=runs["psnr_future_db"] - runs["psnr_future_copy_db"],
+    )
+    tidy = _tidy(study, runs, ["task", "dataset"], [*PSNR_METRICS, "gain_db", "future_gain_db"])
     silent = (tidy["psnr_n"] == 0) & (tidy["n"] > 0)
-    notes = ["Copy: the PSNR of repeating the last frame. Gain: prediction minus copy. Mean ± standard deviation."]
+    notes = [
+        "Mean ± standard deviation of the PSNR of frames 2 to T + 1, each predicted from the one before; copy: of "
+        "repeating that one. The network has seen frames 2 to T; last gain: that of frame T + 1, which it has not."
+    ]
     notes += _start_notes(study, tidy)
     if silent.any():
         names = ", ".join(dict.fromkeys(tidy.loc[silent, "arm"]))
@@ -112,6 +121,7 @@ def frame_prediction_table(study: Study) -> Table | None:
             "Prediction dB": _cell(row, "psnr_db", 2),
             "Copy dB": _cell(row, "psnr_copy_db", 2),
             "Gain dB": _cell(row, "gain_db", 2),
+            "Last gain dB": _cell(row, "future_gain_db", 2),
             "n": count(row["psnr_n"], row["runs_missing"], row["runs_planned"]),
         }
         for row in tidy.to_dict("records")
@@ -140,7 +150,7 @@ def _tidy(study: Study, runs: pd.DataFrame, extra_keys: list[str], metrics: list
     for keys, group in _groups(runs, [*extra_keys, *ARM]):
         row = {**keys, "arm": group["arm"].iloc[0], **_counts(group)}
         for metric in metrics:
-            summary = summarise(group[metric])
+            summary = summarise_runs(group, metric)
             stem, unit = metric.rsplit("_", 1)
             row |= {
                 f"{stem}_n": summary.n,

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
+from dynamonet.data.manifest import Manifest
 from dynamonet.engine.evaluate import classification_metrics, evaluate, frame_psnr_db
 from dynamonet.engine.fit import fit
 from dynamonet.errors import UserError
@@ -44,6 +45,16 @@ def test_evaluation_is_repeatable(prepared):
     once = (spec_path.parent / "logits.parquet").read_bytes()
     evaluate(spec_path, workers=1)
     assert (spec_path.parent / "logits.parquet").read_bytes() == once
+
+
+def test_another_manifest_than_the_fits_is_refused(prepared):
+    spec_path = prepared("kinetics400", model="dynamonet")
+    fit(spec_path)
+    path = spec_path.parents[2] / "manifests" / "kinetics400.parquet"
+    manifest = Manifest.load(path)
+    Manifest(manifest.rows, manifest.layout, manifest.root, manifest.classes[::-1]).save(path)
+    with pytest.raises(UserError, match="trained on another manifest"):
+        evaluate(spec_path)
 
 
 def test_an_unfinished_run_is_refused(prepared):

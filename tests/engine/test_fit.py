@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 
+from dynamonet.data.manifest import Manifest
 from dynamonet.engine.fit import fit, learning_rate
 from dynamonet.engine.weights import read_weights
 from dynamonet.errors import UserError
@@ -71,6 +72,22 @@ def test_a_killed_fit_goes_on_as_if_it_had_not_been(prepared):
     fit(spec_path)
     assert_same_weights(undisturbed, weights_of(spec_path))
     assert log_without_times(spec_path) == log
+
+
+def test_a_checkpoint_of_a_fit_on_other_data_is_not_used(prepared, capsys, monkeypatch):
+    spec_path = prepared("kinetics400", model="dynamonet")
+    monkeypatch.setattr("dynamonet.engine.fit.remove_checkpoints", lambda folder: None)
+    fit(spec_path)
+    undisturbed = weights_of(spec_path)
+    pointer = spec_path.parent / "checkpoints" / "latest.json"
+    assert pointer.exists()
+    path = spec_path.parents[2] / "manifests" / "kinetics400.parquet"
+    manifest = Manifest.load(path)
+    Manifest(manifest.rows.iloc[1:], manifest.layout, manifest.root, manifest.classes).save(path)
+    fit(spec_path)
+    assert "starting anew" in capsys.readouterr().err
+    assert [line["step"] for line in log_without_times(spec_path)] == [2, 4, 6]
+    assert any(not torch.equal(undisturbed[key], value) for key, value in weights_of(spec_path).items())
 
 
 def test_fine_tuning_starts_from_the_parent_with_a_fresh_classifier(prepared):

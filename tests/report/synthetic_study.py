@@ -168,7 +168,11 @@ def write_run(folder: Path, run: dict, task: str, top1: float) -> None:
     generator = np.random.default_rng(zlib.crc32(run["run"].encode()))
     weights = digest(run["run"])
     write_json(folder / "fit.json", fit_record(run, task, weights))
-    metrics = {"psnr_db": 25 + 5 * top1, "psnr_copy_db": 24.5} if "dynamo" in run["model"] else {}
+    metrics = (
+        {"psnr_db": 25 + 5 * top1, "psnr_copy_db": 24.5, "psnr_future_db": 24 + 5 * top1, "psnr_future_copy_db": 24.5}
+        if "dynamo" in run["model"]
+        else {}
+    )
     if task == "train":
         metrics |= {"top1": top1, "top5": min(1.0, top1 + 0.12), "mean_class_accuracy": top1 - 0.01}
         write_logits(folder / "logits.parquet", generator, top1)
@@ -179,7 +183,10 @@ def write_run(folder: Path, run: dict, task: str, top1: float) -> None:
         "counts": counts,
         "views": {"clips": 2, "crops": 1},
     }
-    write_json(folder / "evaluate.json", {**evaluation, "weights_sha256": weights, "time": {}, "provenance": {}})
+    provenance = {"manifest_sha256": digest(run["dataset"])}
+    write_json(
+        folder / "evaluate.json", {**evaluation, "weights_sha256": weights, "time": {}, "provenance": provenance}
+    )
     write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log(task, top1, generator)))
     if "dynamo" in run["model"] and run["split"] == 1 and run["seed"] == 0:
         write_predictions(folder / "predictions.npz")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dynamonet.report.statistics import paired_difference, summarise, verdict
+from dynamonet.report.statistics import paired_difference, summarise, summarise_runs, verdict
 
 
 def test_summary_of_three_values_by_hand():
@@ -64,3 +64,13 @@ def test_a_single_seed_is_paired_over_splits():
 )
 def test_verdicts(differences, missing, expected):
     assert verdict(summarise(differences), missing) == expected
+
+
+def test_the_interval_of_a_mean_is_over_seeds_not_over_splits_of_a_seed():
+    effect = {0: -2.0, 1: -1.0, 2: 0.0, 3: 1.0, 4: 2.0}
+    runs = pd.DataFrame([{"seed": s, "split": k, "x": 50 + e} for s, e in effect.items() for k in (1, 2, 3)])
+    summary, over_seeds = summarise_runs(runs, "x"), summarise([50 + e for e in effect.values()])
+    assert (summary.n, summary.mean) == (15, 50)
+    assert (summary.low, summary.high) == (over_seeds.low, over_seeds.high)
+    one_seed = summarise_runs(runs[runs["seed"] == 0].assign(x=[49.0, 50.0, 51.0]), "x")
+    assert one_seed == summarise([49.0, 50.0, 51.0])

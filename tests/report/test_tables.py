@@ -122,6 +122,19 @@ def test_a_run_whose_start_was_trained_again_is_stale(tmp_path):
     assert set(stale["init_run"]) == {parent}
 
 
+def test_a_run_that_started_from_a_stale_one_is_stale(tmp_path):
+    directory = small_study(tmp_path)
+    parent = synthetic_study.plan(3, 1)["experiments"]["pretrain"]["runs"][0]["run"]
+    path = directory / f"runs/{parent}/fit.json"
+    record = read_json(path)
+    record["provenance"]["manifest_sha256"] = "f" * 64
+    write_json(path, record)
+    runs = runs_table(read_study(directory)).tidy
+    children = runs[runs["init_run"] == parent]
+    assert len(children) == 4
+    assert children["stale"].str.contains("which is stale").all()
+
+
 def test_nothing_is_stale_in_a_fresh_study(reported):
     runs = pd.read_csv(reported / "tables/runs.csv")
     assert runs["stale"].isna().all()

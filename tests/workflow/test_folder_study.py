@@ -46,5 +46,5 @@ def test_real_clips_of_other_people_are_recognised(snakemake, weizmann, tmp_path
     top1 = {row["model"]: float(row["top1_mean_percent"]) for row in rows}
     assert len(top1) == 3
     assert max(top1.values()) >= 90, top1
-    assert top1["DynamoNet"] >= 90, top1
-    assert {row["scored_videos"] for row in rows} == {"12"}
+    assert top1["dynamonet"] >= 90, top1
+    assert {row["videos_scored"] for row in rows} == {"12"}

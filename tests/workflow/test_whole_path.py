@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import yaml
+
 MEASURED = {"runtime"}
 """Tables that hold measured times, which differ from run to run."""
 
@@ -15,6 +17,16 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 def figures(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((folder / "results/tiny/figures").iterdir())}
+
+
+def moved(study: dict, folder: Path) -> dict:
+    """The study with the pool of the embedded set under another path."""
+    pool = next((folder / "data").glob("motion-*/pool"))
+    (folder / "elsewhere").symlink_to(pool)
+    return {
+        **study,
+        "datasets": {**study["datasets"], "pool": {"layout": "unlabelled", "root": str(folder / "elsewhere")}},
+    }
 
 
 def test_two_runs_give_the_same_tables_and_reports_need_no_weights(snakemake, tiny_file, tmp_path):
@@ -34,6 +46,14 @@ def test_two_runs_give_the_same_tables_and_reports_need_no_weights(snakemake, ti
     again = snakemake("all", "--cores", "2", "--configfile", str(tiny_file), folder=one)
     assert "Nothing to be done" in again.stderr, again.stderr
 
+    # Another title is another plan, and nothing to train or prepare; another folder is another manifest.
+    retitled = {**yaml.safe_load(tiny_file.read_text()), "title": "Another title"}
+    for study, planned in ((retitled, "3 jobs: 1 specs, 1 results, 1 all"), (moved(retitled, one), " 1 prepare")):
+        changed = tmp_path / "changed.yaml"
+        changed.write_text(yaml.safe_dump(study))
+        plan = snakemake("all", "-n", "--configfile", str(changed), folder=one)
+        assert planned in plan.stderr, plan.stderr
+
     # From records alone: no weights, no checkpoints, no videos.
     before = tables(one), figures(one)
     shutil.rmtree(one / "data")
@@ -46,8 +66,6 @@ def test_two_runs_give_the_same_tables_and_reports_need_no_weights(snakemake, ti
 
 
 def test_a_video_that_does_not_decode_stops_the_study_before_training(snakemake, tiny, tmp_path):
-    import yaml
-
     from dynamonet.data.motion_layouts import generate
     from dynamonet.study import load_study
 

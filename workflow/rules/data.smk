@@ -1,4 +1,4 @@
-# Specs of all stages; the embedded motion set; one manifest per data set.
+# The study resolved into specs; the embedded motion set; one manifest per data set.
 
 
 rule specs:
@@ -13,29 +13,34 @@ rule specs:
 if STUDY.motion:
 
     rule motion:
-        input:
-            ancient(f"{DIR}/motion.spec.json"),
         output:
             f"{STUDY.motion_root}/complete.json",
         log:
             f"{DIR}/logs/motion.log",
         threads: workflow.cores
+        params:
+            spec=f"{DIR}/motion.spec.json",
+            content=lambda wildcards: STUDY.motion.model_dump_json(),
         shell:
-            "dynamonet motion --spec {input:q} --workers {threads} 2> {log:q}"
+            "printf %s {params.content:q} > {params.spec:q} && "
+            "dynamonet motion --spec {params.spec:q} --workers {threads} 2> {log:q}"
 
 
+# Its spec is a parameter, not a file of rule specs: another folder is another manifest, another title is not.
 rule prepare:
     input:
-        spec=ancient(f"{DIR}/manifests/{{dataset}}.spec.json"),
         generated=lambda wildcards: ancient(dataset_inputs(STUDY, wildcards.dataset)),
     output:
-        f"{DIR}/manifests/{{dataset}}.parquet",
-        f"{DIR}/manifests/{{dataset}}.json",
+        spec=f"{DIR}/manifests/{{dataset}}.spec.json",
+        manifest=f"{DIR}/manifests/{{dataset}}.parquet",
+        record=f"{DIR}/manifests/{{dataset}}.json",
     log:
         f"{DIR}/logs/prepare-{{dataset}}.log",
     threads: workflow.cores
     params:
-        # another folder is another manifest
-        spec=lambda wildcards: dataset_spec(STUDY, wildcards.dataset).model_dump_json(),
+        content=lambda wildcards: dataset_spec(
+            STUDY, wildcards.dataset
+        ).model_dump_json(),
     shell:
-        "dynamonet prepare --spec {input.spec:q} --workers {threads} 2> {log:q}"
+        "printf %s {params.content:q} > {output.spec:q} && "
+        "dynamonet prepare --spec {output.spec:q} --workers {threads} 2> {log:q}"

@@ -2,14 +2,14 @@
 
 
 rule measure:
-    input:
-        ancient(f"{DIR}/measure/{{model}}.spec.json"),
     output:
-        f"{DIR}/measure/{{model}}.json",
+        spec=f"{DIR}/measure/{{model}}.spec.json",
+        record=f"{DIR}/measure/{{model}}.json",
     log:
         f"{DIR}/logs/measure-{{model}}.log",
     threads: workflow.cores
     params:
-        spec=lambda wildcards: model_spec(STUDY, wildcards.model).model_dump_json(),
+        content=lambda wildcards: model_spec(STUDY, wildcards.model).model_dump_json(),
     shell:
-        "dynamonet measure --spec {input:q} 2> {log:q}"
+        "printf %s {params.content:q} > {output.spec:q} && "
+        "dynamonet measure --spec {output.spec:q} 2> {log:q}"
