@@ -29,7 +29,13 @@ def moved(study: dict, folder: Path) -> dict:
     }
 
 
-def test_two_runs_give_the_same_tables_and_reports_need_no_weights(snakemake, tiny_file, tmp_path):
+def test_two_runs_give_the_same_tables_and_reports_need_no_weights(snakemake, tiny, tmp_path):
+    tiny["models"].pop("slow_r50")
+    tiny["experiments"]["kinetics400"]["models"] = ["dynamonet", "backbone"]
+    tiny["experiments"]["ucf101"].update(models=["dynamonet"], splits=[2])
+    tiny["experiments"]["labels"].update(models=["dynamonet"], label_fractions=[0.5])
+    tiny_file = tmp_path / "tiny.yaml"
+    tiny_file.write_text(yaml.safe_dump(tiny))
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
