@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from dynamonet.report.collect import Study
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*", "d")
 LINES = ("-", "--", ":", "-.")
 FILLS = ("full", "none", "left", "right")
 DPI = 150
