@@ -25,9 +25,9 @@ def cost_table(study: Study) -> Table:
         {
             "Model": row["title"],
             "Clip (frames × stride × crop px)": row["clip"] or MISSING,
-            "GMACs per clip": _measured(row, "gmacs_per_clip", 2),
+            "GMACs per clip": _measured(row, "gmacs_per_clip", 3),
             "Views per video": _measured(row, "views_per_video", 0),
-            "GMACs per video": _measured(row, "gmacs_per_video", 1),
+            "GMACs per video": _measured(row, "gmacs_per_video", 2),
             "Parameters, M": _measured(row, "parameters_m", 2),
         }
         for row in tidy.to_dict("records")
