@@ -15,7 +15,7 @@ help:
 	@echo "make clean     remove the demo's results and the generated data sets"
 
 demo: $(READY)
-	@echo "== Running the demo study: real video files, every stage, 2 cores: about a quarter of an hour"
+	@echo "== Running the demo study: real video files, every stage, 2 cores: about 12 minutes"
 	@$(RUN) snakemake all --cores all --configfile config/demo.yaml
 	@echo "== Done: open results/demo/report.html; tables and figures lie beside it"
 

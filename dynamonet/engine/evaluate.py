@@ -34,7 +34,7 @@ def evaluate(spec_path: Path, workers: int = 0) -> None:
     Raises UserError for weights or a manifest that do not fit, and VideoError for a video that breaks: a
     video is left out only if the manifest already says so.
     """
-    spec_path = Path(spec_path)
+    spec_path = Path(spec_path).absolute()
     spec = load_spec(spec_path)
     watch = Stopwatch()
     device = prepare_device(spec.threads)

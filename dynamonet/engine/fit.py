@@ -64,7 +64,7 @@ def fit(spec_path: Path, workers: int = 0) -> None:
     workers: data-loading processes, 0 to decode in this one; not part of the result. Raises UserError for
     a spec, manifest or parent that does not fit, and VideoError for a video that breaks.
     """
-    spec_path = Path(spec_path)
+    spec_path = Path(spec_path).absolute()
     spec = load_spec(spec_path)
     watch = Stopwatch()
     run_dir = spec_path.parent

@@ -14,7 +14,7 @@ from dynamonet.spec import ModelSpec, read_spec
 
 def measure(spec_path: Path) -> None:
     """Count and time the model of `<model>.spec.json`; write `<model>.json` beside it."""
-    spec_path = Path(spec_path)
+    spec_path = Path(spec_path).absolute()
     spec = read_spec(ModelSpec, spec_path)
     watch = Stopwatch()
     device = prepare_device(spec.threads)
