@@ -25,7 +25,7 @@ def test_named_studies_and_make_targets_exist(document):
     for study in re.findall(r"config/\w+\.yaml", text):
         assert (ROOT / study).is_file(), study
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"`?make (\w+)`", text):
+    for target in re.findall(r"\bmake (\w+)`", text):
         assert f"\n{target}:" in makefile, target
 
 
