@@ -1,5 +1,4 @@
 import shutil
-import time
 
 import numpy as np
 import pandas as pd
@@ -140,11 +139,3 @@ def test_label_fractions_are_nested_and_counted_per_class():
 def test_bad_selections(arguments):
     with pytest.raises(UserError):
         synthetic(100, 5).select(*arguments)
-
-
-def test_a_data_set_as_large_as_kinetics_loads_fast(tmp_path):
-    synthetic(250_000, 400).save(tmp_path / "m.parquet")
-    start = time.process_time()
-    manifest = Manifest.load(tmp_path / "m.parquet")
-    manifest.select(1, "train")
-    assert time.process_time() - start < 2
