@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dynamonet.data.listing import ListedVideo, Listing, read_listing
+from dynamonet.data.sampling import key_digest
 from dynamonet.errors import UserError
 from dynamonet.files import atomic_path, canonical_json, sha256_file
 
@@ -78,7 +79,7 @@ class Manifest:
         if not 0 < label_fraction <= 1:
             raise UserError(f"label_fraction is {label_fraction}; give a number above 0 and up to 1.")
         if label_fraction < 1:
-            keys = [hashlib.sha256(f"{seed}\x1f{video_id}".encode()).digest() for video_id in rows["id"]]
+            keys = [key_digest(seed, video_id) for video_id in rows["id"]]
             ranks = pd.Series(keys, index=rows.index).groupby(rows["class_index"]).rank(method="first")
             sizes = rows.groupby("class_index")["id"].transform("size")
             # Rounded first: 0.1 * 30 is a little more than 3.

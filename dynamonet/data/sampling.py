@@ -9,10 +9,14 @@ import hashlib
 import numpy as np
 
 
+def key_digest(*keys: object) -> bytes:
+    """32 bytes that depend on the text of the keys alone: what every draw and order is derived from."""
+    return hashlib.sha256("\x1f".join(str(key) for key in keys).encode()).digest()
+
+
 def generator(*keys: object) -> np.random.Generator:
     """A generator seeded by the text of its keys, the same on every machine."""
-    digest = hashlib.sha256("\x1f".join(str(key) for key in keys).encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest)))
+    return np.random.Generator(np.random.PCG64(int.from_bytes(key_digest(*keys))))
 
 
 def span(frames: int, stride: int) -> int:

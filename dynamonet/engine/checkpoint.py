@@ -4,7 +4,6 @@ A run killed at any instant goes on from the newest checkpoint that is whole; on
 name and the one before it is used.
 """
 
-import hashlib
 import io
 import shutil
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dynamonet.files import read_json, sha256_file, write_bytes, write_json
+from dynamonet.files import read_json, sha256_bytes, sha256_file, write_bytes, write_json
 
 KEPT = 2
 
@@ -25,7 +24,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     content = buffer.getvalue()
     name = f"step-{step:08d}.pt"
     write_bytes(folder / name, content)
-    newest = {"file": name, "step": step, "sha256": hashlib.sha256(content).hexdigest()}
+    newest = {"file": name, "step": step, "sha256": sha256_bytes(content)}
     kept = [newest, *(entry for entry in _entries(folder) if entry["file"] != name)][:KEPT]
     # The pointer moves only when the file it names is on the disk, and files go only when it no longer names them.
     write_json(folder / "latest.json", kept)

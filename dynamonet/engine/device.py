@@ -1,10 +1,11 @@
 """Where a stage computes, and how it is made repeatable."""
 
-import hashlib
 import platform
 from pathlib import Path
 
 import torch
+
+from dynamonet.data.sampling import key_digest
 
 
 def prepare_device(threads: int) -> torch.device:
@@ -19,8 +20,7 @@ def prepare_device(threads: int) -> torch.device:
 
 def seed_torch(*keys: object) -> None:
     """Seed torch's global generators by a purpose, so that a draw does not depend on what was drawn before."""
-    digest = hashlib.sha256("\x1f".join(str(key) for key in keys).encode()).digest()
-    torch.manual_seed(int.from_bytes(digest[:8]))
+    torch.manual_seed(int.from_bytes(key_digest(*keys)[:8]))
 
 
 def device_name(device: torch.device) -> str:

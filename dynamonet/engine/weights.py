@@ -7,7 +7,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from dynamonet.errors import UserError
-from dynamonet.files import read_json, sha256_file, write_bytes
+from dynamonet.files import read_json, sha256_bytes, write_bytes
 from dynamonet.models.classifier import build_classifier
 from dynamonet.spec import RunSpec
 
@@ -15,8 +15,9 @@ from dynamonet.spec import RunSpec
 def save_weights(net: nn.Module, path: Path) -> str:
     """Write the state dict as safetensors and return the file's SHA-256."""
     state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
-    write_bytes(path, save(state))
-    return sha256_file(path)
+    content = save(state)
+    write_bytes(path, content)
+    return sha256_bytes(content)
 
 
 def read_weights(run_dir: Path) -> tuple[dict[str, Tensor], str]:
@@ -28,7 +29,7 @@ def read_weights(run_dir: Path) -> tuple[dict[str, Tensor], str]:
     if not path.is_file() or not record.is_file():
         raise UserError(f"{run_dir} has no finished weights: run its training first")
     content = path.read_bytes()
-    expected, found = read_json(record)["weights_sha256"], sha256_file(path)
+    expected, found = read_json(record)["weights_sha256"], sha256_bytes(content)
     if expected != found:
         raise UserError(
             f"{path} is damaged: its SHA-256 is {found[:12]}, the record says {expected[:12]}; train it again"
