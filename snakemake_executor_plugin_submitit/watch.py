@@ -1,0 +1,106 @@
+"""From what the files and the scheduler say of a job to what is to be done about it. Free of Snakemake."""
+
+import pickle
+import time
+from enum import Enum, auto
+
+from snakemake_executor_plugin_submitit.journal import Journal
+from snakemake_executor_plugin_submitit.registry import Entry
+from snakemake_executor_plugin_submitit.scheduler import LOST, State
+
+SETTLING_S = {"COMPLETED": 30.0, "UNKNOWN": 120.0, **dict.fromkeys(LOST, 60.0)}
+"""States that are believed only when they last: a result still on its way through the file system, a job that
+accounting does not show yet, one that the cluster is about to requeue."""
+REQUEUE_TAKES_S = 60.0
+LOG_TAIL_LINES = 12
+ADVICE = {
+    "OUT_OF_MEMORY": "it needed more than mem_mb",
+    "TIMEOUT": "it needed more than runtime, and did not save and exit when told so",
+    "NODE_FAIL": "its node failed",
+    "PREEMPTED": "another job took its place",
+    "CANCELLED": "somebody cancelled it",
+    "DEADLINE": "its deadline passed",
+    "COMPLETED": "it ended well and yet left no result; is the working folder shared with the node?",
+    "UNKNOWN": "SLURM no longer knows of it",
+}
+
+
+class Verdict(Enum):
+    ALIVE = auto()
+    SUCCEEDED = auto()
+    FAILED = auto()
+    LOST = auto()
+    """Ended through no fault of its own, and the cluster will not run it again."""
+
+
+def succeeded(entry: Entry) -> bool:
+    """Whether the job has left its result: needs no scheduler."""
+    try:
+        outcome, _ = pickle.loads(entry.result.read_bytes())
+    except (OSError, EOFError, pickle.UnpicklingError):
+        return False
+    return outcome == "success"
+
+
+class Watched:
+    """What is known of one job so far."""
+
+    def __init__(self, entry: Entry):
+        self.entry = entry
+        self.state, self.since, self.changed = "", time.monotonic(), False
+        self.journal = Journal(entry.journal)
+        self.events_told = len(self.journal.read())
+
+    def news(self) -> list[str]:
+        """Readable lines for signals and restarts since the last call."""
+        events = self.journal.read()
+        told, self.events_told = self.events_told, len(events)
+        starts = [index for index, event in enumerate(events) if event["event"] == "start"]
+        lines = []
+        for index, event in enumerate(events[told:], start=told):
+            if event["event"] == "requeue":
+                lines.append(f"stopped by {event['signal']} and requeued ({len(starts)} starts so far)")
+            elif event["event"] == "start" and index != starts[0]:
+                went_on = "where it had saved" if event["progress"] else "from the beginning"
+                lines.append(f"goes on {went_on}, on {event['host']} (start {starts.index(index) + 1})")
+        return lines
+
+    def judge(self, state: State | None) -> Verdict:
+        """What to do about the job. state: the scheduler's word, None if it knows nothing of it."""
+        if succeeded(self.entry):
+            return Verdict.SUCCEEDED
+        name = "UNKNOWN" if state is None else state.name
+        self.changed = name != self.state
+        if self.changed:
+            self.state, self.since = name, time.monotonic()
+        lasted_s = time.monotonic() - self.since
+        if (state is not None and state.alive) or lasted_s < SETTLING_S.get(name, 0.0) or self._is_being_requeued():
+            return Verdict.ALIVE
+        return Verdict.LOST if name in LOST else Verdict.FAILED
+
+    def _is_being_requeued(self) -> bool:
+        events = self.journal.read()
+        return bool(events) and events[-1]["event"] == "requeue" and time.time() - events[-1]["time"] < REQUEUE_TAKES_S
+
+
+def reason(entry: Entry, state: State | None) -> str:
+    """Why a job failed, and the last lines of its log."""
+    name = "UNKNOWN" if state is None or not state.name else state.name
+    text = f"{entry.name}: job {entry.job_id} ended as {name}"
+    if state is not None and state.exit_code:
+        code, _, number = state.exit_code.partition(":")
+        text += f", exit code {code}" + (f", signal {number}" if number not in ("", "0") else "")
+    if name in ADVICE:
+        text += f": {ADVICE[name]}"
+    starts = sum(event["event"] == "start" for event in Journal(entry.journal).read())
+    if starts > 1:
+        text += f" (started {starts} times)"
+    return "\n".join([text, f"The end of {entry.log}:", *(f"    {line}" for line in _tail(entry))])
+
+
+def _tail(entry: Entry) -> list[str]:
+    try:
+        lines = entry.log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ["(there is no such file: the job did not start)"]
+    return [line for line in lines if line.strip()][-LOG_TAIL_LINES:]
