@@ -3,7 +3,10 @@
 #   snakemake all                                       the demo
 #   snakemake all --configfile config/embedded.yaml     another study (targets come before --configfile and --config)
 #   snakemake all -n                                    what would be done
+#   snakemake --profile slurm all                       the paper's study on a SLURM cluster
 #   snakemake report                                    tables and figures again, from the records
+
+from snakemake_executor_plugin_submitit.holder import announce_holders, hold
 
 from dynamonet.spec_files import dataset_spec, model_spec, spec_paths, write_specs
 from dynamonet.workflow import (
@@ -14,6 +17,7 @@ from dynamonet.workflow import (
     record_paths,
 )
 
+announce_holders(workflow)
 DEMO = f"{workflow.basedir}/config/demo.yaml"
 STUDY, RUNS = open_study(
     config, default=None if workflow.overwrite_configfiles else DEMO
@@ -31,6 +35,10 @@ localrules:
     specs,
     report,
     results,
+
+
+onstart:
+    hold(workflow)
 
 
 rule all:

@@ -15,7 +15,7 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.utils import format_cli_arg
 
 from snakemake_executor_plugin_submitit import limits, watch
-from snakemake_executor_plugin_submitit.holder import hold
+from snakemake_executor_plugin_submitit.holder import hold, holders
 from snakemake_executor_plugin_submitit.registry import Entry, Registry, Submission, job_key
 from snakemake_executor_plugin_submitit.request import Request, RequestError, request_of
 from snakemake_executor_plugin_submitit.scheduler import Local, Patience, Slurm, Unavailable
@@ -40,8 +40,7 @@ class Executor(RemoteExecutor):
     def __post_init__(self) -> None:
         settings = self.workflow.executor_settings
         _leave_allocation()
-        hold(self.workflow)
-        self.registry = Registry(ROOT)
+        self.registry = Registry(ROOT, holder=hold(self.workflow).identity)
         self.submitter = Submitter(settings, self.registry, workdir=Path.cwd(), say=self.logger.warning)
         self.scheduler = Slurm() if settings.cluster == "slurm" else Local()
         self.active: dict[str, Active] = {}
@@ -75,10 +74,14 @@ class Executor(RemoteExecutor):
 
     def _find_jobs(self, cluster: str) -> dict[str, Entry]:
         """Jobs submitted for this folder by a Snakemake that is gone, and which still count, by key."""
-        open_submissions = [one for one in self.registry.submissions() if one.cluster == cluster]
+        others = {holder.identity for holder in holders() if not holder.is_gone()}
+        open_submissions = [
+            one for one in self.registry.submissions() if one.cluster == cluster and one.holder not in others
+        ]
         if not open_submissions:
             return {}
         for submission in open_submissions:
+            submission.holder = self.registry.holder
             self._complete(submission)
         entries = [entry for one in open_submissions if one.job_id for entry in one.entries().values()]
         states = self._insist(self.scheduler.states, {entry.job_id for entry in entries})
@@ -97,6 +100,7 @@ class Executor(RemoteExecutor):
     def _complete(self, submission: Submission) -> None:
         """Settle a submission whose Snakemake was killed before it could write down the job's id."""
         if submission.job_id is not None:
+            self.registry.save(submission)
             return
         submission.job_id = self._insist(self.scheduler.with_comment, submission.comment)
         entries = list(submission.entries().values())

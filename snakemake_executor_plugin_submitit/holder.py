@@ -33,6 +33,10 @@ class Holder:
     """Snakemake's lock files that are this process's."""
 
     @property
+    def identity(self) -> str:
+        return f"{self.host}-{self.pid}-{self.started}"
+
+    @property
     def path(self) -> Path:
         return FOLDER / f"{self.host}-{self.pid}.json"
 
@@ -55,7 +59,7 @@ def process_start(pid: int) -> float | None:
         return None
 
 
-def hold(workflow) -> None:
+def hold(workflow) -> Holder:
     """Write down that this process works here, until it ends. To be called once Snakemake holds its lock."""
     locks = getattr(workflow.persistence, "_lockfile", {}).values()
     holder = Holder(
@@ -73,6 +77,7 @@ def hold(workflow) -> None:
     temporary.write_text(json.dumps(asdict(holder), indent=1))
     temporary.replace(path)
     atexit.register(path.unlink, missing_ok=True)
+    return holder
 
 
 def announce_holders(workflow) -> None:

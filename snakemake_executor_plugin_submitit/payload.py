@@ -34,6 +34,8 @@ class Payload:
     """A file whose content changes when the command has saved something new."""
     patience: int
     grace_s: float
+    environment: dict[str, str]
+    """What `launch` needs to know of the job."""
 
     def __call__(self) -> None:
         """Run the command. Ends the process with the command's exit code if it failed."""
@@ -76,6 +78,7 @@ class Payload:
             # bash waits for the command instead of dying of a SIGTERM that the command handles.
             ["bash", "-c", f"trap : TERM\n{self.command}"],
             cwd=self.workdir,
+            env={**os.environ, **self.environment},
             start_new_session=True,
             # A command that knows nothing of SIGUSR2 would die of it.
             preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),

@@ -31,6 +31,8 @@ class Submission:
     id: str
     rule: str
     cluster: str
+    holder: str
+    """The Snakemake that waits for it."""
     folder: Path
     """Logs, journals and submitit's own files."""
     names: dict[str, str]
@@ -90,15 +92,15 @@ class Entry:
 class Registry:
     """The submissions of a working folder, whoever made them."""
 
-    def __init__(self, root: Path):
-        self.root = Path(root).absolute()
+    def __init__(self, root: Path, holder: str):
+        self.root, self.holder = Path(root).absolute(), holder
         self.open = self.root / "open"
         self.open.mkdir(parents=True, exist_ok=True)
 
     def new(self, rule: str, cluster: str, names: dict[str, str]) -> Submission:
         """Write down a submission that is about to be made, and make its folder."""
         identity = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-        submission = Submission(identity, rule, cluster, self.root / rule / identity, names)
+        submission = Submission(identity, rule, cluster, self.holder, self.root / rule / identity, names)
         submission.folder.mkdir(parents=True)
         self.save(submission)
         return submission

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from snakemake_executor_plugin_submitit import launch
 from snakemake_executor_plugin_submitit.payload import Payload
 from snakemake_executor_plugin_submitit.registry import Entry, Registry, Submission
 from snakemake_executor_plugin_submitit.request import Request, local_parameters, slurm_parameters
@@ -50,7 +51,7 @@ class Submitter:
             names = {key: name for key, (name, _, _) in commands.items()}
             submission = self.registry.new(rule, self.settings.cluster, names)
             payloads = [
-                self._payload(entry, command, progress_file)
+                self._payload(entry, request, command, progress_file)
                 for entry, (_, command, progress_file) in zip(
                     submission.entries().values(), commands.values(), strict=True
                 )
@@ -73,13 +74,14 @@ class Submitter:
         from submitit.helpers import DelayedSubmission
 
         old = DelayedSubmission.load(entry.submitted).function
-        command = (entry.name, old.command, old.progress_file)
         submission = self.registry.new(entry.submission.rule, self.settings.cluster, {entry.key: entry.name})
         new = submission.entries()[entry.key]
         if entry.journal.exists():
             shutil.copy(entry.journal, new.journal)
         try:
-            submission.job_id = self._hand_over(submission, request, [self._payload(new, *command[1:])])
+            submission.job_id = self._hand_over(
+                submission, request, [self._payload(new, request, old.command, old.progress_file)]
+            )
         except Exception as error:
             self._give_up(submission)
             raise SubmissionRefused(_first_complaint(str(error))) from error
@@ -87,7 +89,7 @@ class Submitter:
         self.registry.close(entry, succeeded=False)
         return new
 
-    def _payload(self, entry: Entry, command: str, progress_file: str | None) -> Payload:
+    def _payload(self, entry: Entry, request: Request, command: str, progress_file: str | None) -> Payload:
         return Payload(
             command=command,
             workdir=str(self.workdir),
@@ -95,6 +97,11 @@ class Submitter:
             progress_file=progress_file,
             patience=self.settings.patience,
             grace_s=self.settings.grace_s,
+            environment={
+                launch.NODES: str(request.nodes),
+                launch.TASKS_PER_NODE: str(request.tasks_per_node),
+                launch.CPUS_PER_TASK: str(request.cpus_per_task),
+            },
         )
 
     def _hand_over(self, submission: Submission, request: Request, payloads: list[Payload]) -> str:

@@ -103,4 +103,5 @@ def _tail(entry: Entry) -> list[str]:
         lines = entry.log.read_text(errors="replace").splitlines()
     except OSError:
         return ["(there is no such file: the job did not start)"]
-    return [line for line in lines if line.strip()][-LOG_TAIL_LINES:]
+    said = [line for line in lines if line.strip() and not line.startswith("submitit INFO")]
+    return said[-LOG_TAIL_LINES:] or ["(nothing)"]

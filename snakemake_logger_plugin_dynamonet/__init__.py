@@ -17,6 +17,8 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 LOG_TAIL_LINES = 8
+REFERRAL = "For further error details see the cluster/cloud log and the log files of the involved rule(s)."
+"""Snakemake's end of every message about a job on a cluster; the logs that it means are shown here."""
 
 
 class Jobs:
@@ -125,7 +127,11 @@ class LogHandler(LogHandlerBase):
     def _job_error(self, record) -> None:
         _, name, _ = self.jobs.running.pop(record.jobid, ("", record.rule_name, 0.0))
         self._say(f"FAILED: {name}")
+        told = (record.rule_msg or "").removesuffix(REFERRAL).strip()
+        self._say(told)
         for log in map(Path, record.log or []):
+            if str(log) in told:
+                continue
             if log.is_file():
                 lines = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
                 self._say("\n".join(f"    {line}" for line in lines))

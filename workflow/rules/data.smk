@@ -17,6 +17,7 @@ if STUDY.motion:
             f"{STUDY.motion_root}/complete.json",
         log:
             f"{DIR}/logs/motion.log",
+        localrule: True
         threads: workflow.cores
         params:
             spec=f"{DIR}/motion.spec.json",
@@ -27,6 +28,7 @@ if STUDY.motion:
 
 
 # Its spec is a parameter, not a file of rule specs: another folder is another manifest, another title is not.
+# Real data sets take hours of many cores to decode, the embedded ones seconds: those stay on the login node.
 rule prepare:
     input:
         generated=lambda wildcards: ancient(dataset_inputs(STUDY, wildcards.dataset)),
@@ -36,6 +38,7 @@ rule prepare:
         record=f"{DIR}/manifests/{{dataset}}.json",
     log:
         f"{DIR}/logs/prepare-{{dataset}}.log",
+    localrule: STUDY.motion is not None
     threads: workflow.cores
     params:
         content=lambda wildcards: dataset_spec(

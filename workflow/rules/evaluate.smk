@@ -13,5 +13,7 @@ rule evaluate:
     log:
         f"{DIR}/logs/{{run}}.evaluate.log",
     threads: STUDY.threads
+    resources:
+        loader_workers=0,
     shell:
-        "dynamonet evaluate --spec {input.spec:q} 2> {log:q}"
+        "submitit-launch dynamonet evaluate --spec {input.spec:q} --workers {resources.loader_workers} 2> {log:q}"

@@ -15,8 +15,11 @@ rule pretrain:
     wildcard_constraints:
         run="pretrain-.+",
     threads: STUDY.threads
+    resources:
+        loader_workers=0,
+        progress_file=f"{DIR}/runs/{{run}}/checkpoints/latest.json",
     shell:
-        "dynamonet {rule} --spec {input.spec:q} 2> {log:q}"
+        "submitit-launch dynamonet {rule} --spec {input.spec:q} --workers {resources.loader_workers} 2> {log:q}"
 
 
 use rule pretrain as train with:
