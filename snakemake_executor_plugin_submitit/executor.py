@@ -280,7 +280,7 @@ def _file_name(rule: str) -> str:
 def _progress_file(job) -> str | None:
     """The resource `progress_file`: its content changes whenever the job has saved something new."""
     value = None if job.is_group() else job.resources.get("progress_file")
-    return str(value) if value else None
+    return job.format_wildcards(str(value)) if value else None
 
 
 def _leave_allocation() -> None:

@@ -18,6 +18,8 @@ from pathlib import Path
 import psutil
 
 FOLDER = Path(".snakemake/submitit/holders")
+CLOCK_MAY_MOVE_S = 60.0
+"""Linux knows a process's age: the moment it began moves whenever the clock is set."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Holder:
         """Whether the process has ended; None if it is another host's and cannot be seen from here."""
         if self.host != socket.gethostname():
             return None
-        return process_start(self.pid) != self.started
+        start = process_start(self.pid)
+        return start is None or abs(start - self.started) > CLOCK_MAY_MOVE_S
 
     def __str__(self) -> str:
         return f"Snakemake, process {self.pid} of {self.user} on {self.host}, since {self.since} ({self.command})"

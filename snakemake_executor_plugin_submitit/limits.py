@@ -26,6 +26,7 @@ class Partition:
     """None for no limit."""
     max_nodes: int | None
     is_up: bool
+    total_nodes: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Cluster:
     @classmethod
     def read(cls) -> "Cluster":
         """Ask SLURM. Raises scheduler.Unavailable."""
-        partitions = map(_partition, _records(ask("scontrol", "--oneliner", "show", "partition")))
-        nodes = map(_node, _records(ask("scontrol", "--oneliner", "show", "node")))
+        partitions = map(_partition, _records(ask("scontrol", "--all", "--oneliner", "show", "partition")))
+        nodes = map(_node, _records(ask("scontrol", "--all", "--oneliner", "show", "node")))
         return cls({partition.name: partition for partition in partitions}, list(nodes))
 
     def problems(self, request: Request) -> list[str]:
@@ -71,6 +72,8 @@ class Cluster:
     def _problems_of_nodes(self, partition: Partition, request: Request) -> list[str]:
         where = f"partition {partition.name!r}"
         nodes = [node for node in self.nodes if partition.name in node.partitions]
+        if len(nodes) < partition.total_nodes or not nodes:
+            return []  # nodes of a cloud that are powered down are not shown
         wanted = {
             "GPUs": (request.gpus_per_node, "gpus"),
             "CPUs": (request.cpus_per_task * request.tasks_per_node, "cpus"),
@@ -104,6 +107,7 @@ def _partition(record: dict[str, str]) -> Partition:
         max_minutes=minutes(record.get("MaxTime", "UNLIMITED")),
         max_nodes=None if record.get("MaxNodes", "UNLIMITED") == "UNLIMITED" else int(record["MaxNodes"]),
         is_up=record.get("State", "UP") == "UP",
+        total_nodes=int(record.get("TotalNodes", 0)),
     )
 
 

@@ -6,6 +6,7 @@ code. A restart runs the same command again.
 """
 
 import hashlib
+import math
 import os
 import signal
 import socket
@@ -22,7 +23,8 @@ POLL_S = 0.05
 REPEAT_SIGNAL_S = 5.0
 """A command that was still starting when the signal came hears it again."""
 KILL_MARGIN_S = 15.0
-"""A command that does not end is killed this long before the grace time is over, so that its job can be requeued."""
+"""A command that does not end is killed this long before the grace time is over (half of it, if that is less), so
+that its job can still be requeued."""
 
 
 @dataclass
@@ -83,19 +85,19 @@ class Payload:
             # A command that knows nothing of SIGUSR2 would die of it.
             preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
         )
-        forwarded, deadline, told_at = 0, None, 0.0
+        patience_s = self.grace_s - min(KILL_MARGIN_S, self.grace_s / 2)
+        heard, deadline, told_at = 0, math.inf, math.inf
         while (code := process.poll()) is None:
             now = time.monotonic()
-            if len(received) > forwarded:
-                forwarded = len(received)
-                deadline = deadline or now + max(KILL_MARGIN_S, self.grace_s - KILL_MARGIN_S)
-                told_at = -REPEAT_SIGNAL_S
+            if len(received) > heard:
                 journal.write("signal", signal=signal.Signals(received[-1]).name)
-            if deadline is not None and now >= deadline:
-                journal.write("kill", after_s=round(self.grace_s - KILL_MARGIN_S))
+                deadline = min(deadline, now + patience_s)
+                heard, told_at = len(received), -math.inf
+            if now >= deadline:
+                journal.write("kill", after_s=round(patience_s))
                 os.killpg(process.pid, signal.SIGKILL)
                 return process.wait()
-            if deadline is not None and now - told_at >= REPEAT_SIGNAL_S:
+            if heard and now - told_at >= REPEAT_SIGNAL_S:
                 told_at = now
                 os.killpg(process.pid, received[-1])
             time.sleep(POLL_S)
@@ -109,6 +111,9 @@ class Payload:
 
 
 def job_id() -> str | None:
+    """SLURM's id of this job, `12_3` for a task of an array: one task's own number is that of the whole array."""
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        return f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     return os.environ.get("SLURM_JOB_ID") or os.environ.get("SUBMITIT_LOCAL_JOB_ID")
 
 
@@ -119,7 +124,7 @@ def is_cancelled(received: list[int]) -> bool:
     """
     if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
         return signal.SIGTERM in received
-    asked = ["squeue", "--noheader", "--format=%T", f"--jobs={os.environ['SLURM_JOB_ID']}"]
+    asked = ["squeue", "--noheader", "--format=%T", f"--jobs={job_id()}"]
     for _ in range(3):
         try:
             done = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)

@@ -79,7 +79,11 @@ def request_of(resources: Mapping[str, Any], threads: int) -> Request:
 
 def _extra(text: str) -> tuple[tuple[str, str | bool], ...]:
     options = []
-    for word in shlex.split(text):
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise RequestError(f"slurm_extra: {error} in {text!r}") from None
+    for word in words:
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not name:
             raise RequestError(f"slurm_extra: {word!r} is not of the form --option or --option=value")
@@ -107,8 +111,14 @@ def slurm_parameters(request: Request, name: str, comment: str, grace_s: int) ->
         "srun_args": ["--nodes=1", "--ntasks=1", f"--cpus-per-task={request.cpus_per_task}"],
         # A work-load key that the accounting does not know would be refused.
         "wckey": None,
-        "additional_parameters": {"requeue": True, **dict(request.extra)},
+        "additional_parameters": _by_hand(request.extra),
     }
+
+
+def _by_hand(extra: tuple[tuple[str, str | bool], ...]) -> dict[str, str | bool]:
+    """Options of slurm_extra in submitit's spelling, so that each takes the place of its own instead of joining it."""
+    options = {name if name == "open-mode" else name.replace("-", "_"): value for name, value in extra}
+    return options if "no_requeue" in options else {"requeue": True, **options}
 
 
 def local_parameters(request: Request, grace_s: int) -> dict[str, Any]:

@@ -125,7 +125,12 @@ class Slurm:
 
     def cancel(self, job_ids: Iterable[str]) -> None:
         for some in _chunks(sorted(job_ids), JOBS_PER_QUESTION):
-            ask("scancel", *some)
+            try:
+                ask("scancel", *some)
+            except Unavailable as error:
+                # Of the jobs, some have ended meanwhile; the others are cancelled all the same.
+                if UNKNOWN_ID not in str(error) and "already completing or completed" not in str(error):
+                    raise
 
 
 class Local:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from snakemake_executor_plugin_submitit import launch
+from snakemake_executor_plugin_submitit.journal import Journal
 from snakemake_executor_plugin_submitit.payload import Payload
 from snakemake_executor_plugin_submitit.registry import Entry, Registry, Submission
 from snakemake_executor_plugin_submitit.request import Request, local_parameters, slurm_parameters
@@ -38,7 +39,11 @@ class Submitter:
             if self.settings.cluster != "slurm":
                 self._max_array = 1
             elif self._max_array > 1:
-                self._max_array = min(self._max_array, _max_array_size())
+                try:
+                    self._max_array = min(self._max_array, _max_array_size())
+                except Unavailable:
+                    self._max_array = None  # asked again the next time
+                    return 1
         return self._max_array
 
     def submit(self, rule: str, request: Request, commands: dict[str, tuple[str, str, str | None]]) -> dict[str, Entry]:
@@ -46,20 +51,49 @@ class Submitter:
 
         Returns the entry of each key. Raises SubmissionRefused.
         """
-        pause_s = 2.0
-        while True:
+
+        def prepare() -> tuple[Submission, list[Payload]]:
             names = {key: name for key, (name, _, _) in commands.items()}
             submission = self.registry.new(rule, self.settings.cluster, names)
-            payloads = [
+            return submission, [
                 self._payload(entry, request, command, progress_file)
                 for entry, (_, command, progress_file) in zip(
                     submission.entries().values(), commands.values(), strict=True
                 )
             ]
+
+        return self._until_taken(request, prepare).entries()
+
+    def submit_again(self, entry: Entry, request: Request) -> Entry:
+        """Submit a job that was lost under a new id. Raises SubmissionRefused."""
+        from submitit.helpers import DelayedSubmission
+
+        def prepare() -> tuple[Submission, list[Payload]]:
+            try:
+                old = DelayedSubmission.load(entry.submitted).function
+            except OSError as error:
+                raise SubmissionRefused(f"{entry.submitted}: {error.strerror}") from error
+            submission = self.registry.new(entry.submission.rule, self.settings.cluster, {entry.key: entry.name})
+            new = submission.entries()[entry.key]
+            if entry.journal.exists():
+                shutil.copy(entry.journal, new.journal)
+            Journal(new.journal).write("resubmit", job=entry.job_id)
+            return submission, [self._payload(new, request, old.command, old.progress_file)]
+
+        new = self._until_taken(request, prepare).entries()[entry.key]
+        self.registry.close(entry, succeeded=False)
+        return new
+
+    def _until_taken(self, request: Request, prepare: Callable[[], tuple[Submission, list[Payload]]]) -> Submission:
+        """Submit, as often as the controller is busy. Raises SubmissionRefused."""
+        pause_s = 2.0
+        while True:
+            submission, payloads = prepare()
             try:
                 submission.job_id = self._hand_over(submission, request, payloads)
             except Exception as error:
-                self._give_up(submission)
+                # Without a clear no, there may be a job.
+                self._give_up(submission, insist=is_busy(str(error)) or type(error).__name__ == "FailedSubmissionError")
                 if not is_busy(str(error)):
                     raise SubmissionRefused(_first_complaint(str(error))) from error
                 self.say(f"SLURM takes no jobs ({_first_complaint(str(error))}): trying again in {pause_s:.0f} s")
@@ -67,27 +101,7 @@ class Submitter:
                 pause_s = min(60.0, 2 * pause_s)
                 continue
             self.registry.save(submission)
-            return submission.entries()
-
-    def submit_again(self, entry: Entry, request: Request) -> Entry:
-        """Submit a job that was lost under a new id. Raises SubmissionRefused."""
-        from submitit.helpers import DelayedSubmission
-
-        old = DelayedSubmission.load(entry.submitted).function
-        submission = self.registry.new(entry.submission.rule, self.settings.cluster, {entry.key: entry.name})
-        new = submission.entries()[entry.key]
-        if entry.journal.exists():
-            shutil.copy(entry.journal, new.journal)
-        try:
-            submission.job_id = self._hand_over(
-                submission, request, [self._payload(new, request, old.command, old.progress_file)]
-            )
-        except Exception as error:
-            self._give_up(submission)
-            raise SubmissionRefused(_first_complaint(str(error))) from error
-        self.registry.save(submission)
-        self.registry.close(entry, succeeded=False)
-        return new
+            return submission
 
     def _payload(self, entry: Entry, request: Request, command: str, progress_file: str | None) -> Payload:
         return Payload(
@@ -124,18 +138,22 @@ class Submitter:
             _run_here(jobs[0])
         return jobs[0].job_id.partition("_")[0] if len(payloads) > 1 else jobs[0].job_id
 
-    def _give_up(self, submission: Submission) -> None:
-        """Forget a submission that failed, and end the job that it may have become all the same."""
-        if self.settings.cluster == "slurm":
+    def _give_up(self, submission: Submission, insist: bool) -> None:
+        """Forget a submission that failed, and end the job that it may have become all the same.
+
+        insist: until SLURM has said whether there is one; a refusal is as good as that.
+        """
+        while self.settings.cluster == "slurm":
             slurm = Slurm()
-            for _ in range(30):
-                try:
-                    job_id = slurm.with_comment(submission.comment)
-                    if job_id is not None:
-                        slurm.cancel([job_id])
+            try:
+                job_id = slurm.with_comment(submission.comment)
+                if job_id is not None:
+                    slurm.cancel([job_id])
+                break
+            except Unavailable:
+                if not insist:
                     break
-                except Unavailable:
-                    time.sleep(10)
+                time.sleep(10)
         submission.over = set(submission.names)
         self.registry.save(submission)
 
@@ -157,4 +175,4 @@ def _max_array_size() -> int:
 def _first_complaint(message: str) -> str:
     """sbatch's own line of a message that holds submitit's traceback as well."""
     complaints = re.findall(r"(?:sbatch|squeue|srun): (?:error: )?(.*)", message)
-    return " ".join(complaints) or message.strip().splitlines()[-1]
+    return " ".join(complaints) or (message.strip() or "it did not say why").splitlines()[-1]

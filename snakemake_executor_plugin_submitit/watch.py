@@ -12,6 +12,8 @@ SETTLING_S = {"COMPLETED": 30.0, "UNKNOWN": 120.0, **dict.fromkeys(LOST, 60.0)}
 """States that are believed only when they last: a result still on its way through the file system, a job that
 accounting does not show yet, one that the cluster is about to requeue."""
 REQUEUE_TAKES_S = 60.0
+RESUBMISSIONS_IN_VAIN = 3
+"""Submissions of a lost job, one after the other, that never got as far as starting it."""
 LOG_TAIL_LINES = 12
 ADVICE = {
     "OUT_OF_MEMORY": "it needed more than mem_mb",
@@ -30,7 +32,7 @@ class Verdict(Enum):
     SUCCEEDED = auto()
     FAILED = auto()
     LOST = auto()
-    """Ended through no fault of its own, and the cluster will not run it again."""
+    """Ended through no fault of its own (or failed to start after a requeue), and the cluster will not run it again."""
 
 
 def succeeded(entry: Entry) -> bool:
@@ -59,7 +61,8 @@ class Watched:
         lines = []
         for index, event in enumerate(events[told:], start=told):
             if event["event"] == "requeue":
-                lines.append(f"stopped by {event['signal']} and requeued ({len(starts)} starts so far)")
+                so_far = sum(start < index for start in starts)
+                lines.append(f"stopped by {event['signal']} and requeued ({so_far} starts so far)")
             elif event["event"] == "start" and index != starts[0]:
                 went_on = "where it had saved" if event["progress"] else "from the beginning"
                 lines.append(f"goes on {went_on}, on {event['host']} (start {starts.index(index) + 1})")
@@ -76,7 +79,13 @@ class Watched:
         lasted_s = time.monotonic() - self.since
         if (state is not None and state.alive) or lasted_s < SETTLING_S.get(name, 0.0) or self._is_being_requeued():
             return Verdict.ALIVE
-        return Verdict.LOST if name in LOST else Verdict.FAILED
+        return Verdict.LOST if self._is_lost(name) else Verdict.FAILED
+
+    def _is_lost(self, state: str) -> bool:
+        events = [event["event"] for event in self.journal.read()]
+        in_vain = next((n for n, event in enumerate(reversed(events)) if event != "resubmit"), len(events))
+        never_started = bool(events) and events[-1] == "requeue" and state != "CANCELLED"
+        return (state in LOST or never_started) and in_vain < RESUBMISSIONS_IN_VAIN
 
     def _is_being_requeued(self) -> bool:
         events = self.journal.read()

@@ -1,10 +1,14 @@
-"""The tiny study, as a file, prepared, and ready for any stage."""
+"""The tiny study, as a file, prepared, and ready for any stage; a real SLURM."""
 
 import copy
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
+from slurm_cluster import Cluster, missing
+from slurm_workflow import Workflow
 from tiny_study import TINY
 
 from dynamonet.data.manifest import prepare
@@ -61,3 +65,28 @@ def prepared(motion_home, tmp_path, monkeypatch):
         return study.directory / "runs" / found[0]["run"] / "spec.json"
 
     return spec_path
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    """A SLURM of this test process's own: four nodes of four CPUs and two GPUs that are none."""
+    reason = missing()
+    if reason is not None:
+        pytest.skip(f"no SLURM cluster can be started here: {reason}")
+    root = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+    cluster = Cluster(root)
+    cluster.up()
+    try:
+        with cluster.releasing():
+            yield cluster
+    finally:
+        cluster.down()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def flow(slurm, tmp_path):
+    """A working folder whose jobs go to that SLURM."""
+    workflow = Workflow(tmp_path, slurm)
+    yield workflow
+    workflow.end()

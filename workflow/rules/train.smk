@@ -17,7 +17,7 @@ rule pretrain:
     threads: STUDY.threads
     resources:
         loader_workers=0,
-        progress_file=f"{DIR}/runs/{{run}}/checkpoints/latest.json",
+        progress_file=f"{DIR}/runs/{{wildcards.run}}/checkpoints/latest.json",
     shell:
         "submitit-launch dynamonet {rule} --spec {input.spec:q} --workers {resources.loader_workers} 2> {log:q}"
 

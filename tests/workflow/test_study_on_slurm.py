@@ -1,0 +1,127 @@
+"""Studies through `--profile slurm` on a real SLURM: the same numbers, whatever happens to their jobs."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_study import ROOT, TINY
+
+DEMO_SIZED = (
+    "--default-resources", "runtime=30", "mem_mb=3000", "cpus_per_task=1",
+    "--set-resources", *(f"{rule}:gpu=1" for rule in ("pretrain", "train", "evaluate", "measure")),
+)  # fmt: skip
+STEPS = 1500
+
+
+def through_slurm(flow, study: dict, *arguments: str, targets=("all",)) -> subprocess.Popen:
+    """Start a study as a user does, with resources that the test cluster has."""
+    (flow.folder / "slurm").symlink_to(ROOT / "slurm")
+    (flow.folder / "study.yaml").write_text(yaml.safe_dump(study))
+    always = ("--profile", "slurm", "--snakefile", str(ROOT / "Snakefile"), "--configfile", "study.yaml", *DEMO_SIZED)
+    return flow.start(*targets, always=(*always, "--seconds-between-status-checks", "1", *arguments))
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Tables and figures, those apart that hold measured times."""
+    found = [*folder.glob("results/*/tables/*"), *folder.glob("results/*/figures/*")]
+    return {path.name: path.read_bytes() for path in found if path.stem not in ("runtime", "runs")}
+
+
+@pytest.fixture
+def demo() -> dict:
+    """The demo with every experiment and stage of it, cut to a few steps, models and splits."""
+    study = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+    for recipe in study["recipes"].values():
+        recipe.update(steps=4, warmup_steps=1)
+    study["motion"].update(kinetics_train_per_class=3, kinetics_val_per_class=1, ucf_groups=3, ucf_clips_per_group=1)
+    study["motion"].update(hmdb_train_per_class=2, hmdb_test_per_class=1, pool_videos=20)
+    for name in ("r2plus1d_r50", "c2d_r50"):
+        del study["models"][name]
+    for name in ("kinetics400", "ucf101", "hmdb51"):
+        study["experiments"][name]["models"] = ["dynamonet", "backbone", "slow_r50"]
+    for name in ("ucf101", "hmdb51", "ablation", "label_efficiency"):
+        study["experiments"][name]["splits"] = [2]
+    return study
+
+
+def test_the_demo_gives_the_same_tables_on_slurm_as_here(flow, snakemake, demo, tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "study.yaml").write_text(yaml.safe_dump(demo))
+    done = snakemake("all", "--cores", "2", "--configfile", "study.yaml", folder=here)
+    assert done.returncode == 0, done.stderr
+    said = flow.wait(through_slurm(flow, demo), timeout_s=900)
+    assert flow.code == 0, said
+    assert results(here)
+    assert results(flow.folder) == results(here)
+    names = {name.split()[0] for _, _, name in flow.queue("--states=all")}
+    assert names == {"pretrain", "train", "evaluate", "measure"}
+    record = json.loads(next(flow.folder.glob("results/demo/runs/*/fit.json")).read_text())
+    assert record["provenance"]["slurm_job_id"]
+
+
+@pytest.fixture(scope="module")
+def study() -> dict:
+    """One training of a little over a minute."""
+    return {
+        **TINY,
+        "recipes": {"short": {**TINY["recipes"]["short"], "steps": STEPS, "log_every": 100, "checkpoint_every": 250}},
+        "models": {"backbone": {**TINY["models"]["backbone"], "init_from": None}},
+        "datasets": {"kinetics400": TINY["datasets"]["kinetics400"]},
+        "experiments": {"kinetics400": {**TINY["experiments"]["kinetics400"], "models": ["backbone"]}},
+        "claims": {},
+    }
+
+
+def target(study: dict) -> str:
+    from dynamonet.study import expand, load_study
+
+    (run,) = expand(load_study(study)).runs
+    return f"results/tiny/runs/{run}/model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(study, tmp_path_factory) -> bytes:
+    """The weights of that training when nothing happens to it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    command = ["snakemake", target(study), "--snakefile", ROOT / "Snakefile", "--configfile", "study.yaml"]
+    environment = {**os.environ, "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run([*command, "--cores", "1"], cwd=folder, env=environment, check=True, capture_output=True)
+    return (folder / target(study)).read_bytes()
+
+
+def restarts(flow, study: dict) -> list[dict]:
+    record = json.loads((flow.folder / target(study)).with_name("fit.json").read_text())
+    assert record["provenance"]["restarts"] == len(record["provenance"]["attempts"]) - 1 > 0
+    return record["provenance"]["attempts"]
+
+
+def test_a_training_longer_than_its_time_limit_ends_with_the_same_weights(flow, study, undisturbed):
+    process = through_slurm(
+        flow, study, "--default-resources", "runtime=1", "mem_mb=3000", "--submitit-grace-s", "40",
+        "--submitit-patience", "10", targets=(target(study),),
+    )  # fmt: skip
+    said = flow.wait(process, timeout_s=600)
+    assert flow.code == 0, said
+    assert (flow.folder / target(study)).read_bytes() == undisturbed
+    attempts = restarts(flow, study)
+    assert {attempt["stopped_by"] for attempt in attempts[:-1]} == {"SIGUSR2"}
+    assert [attempt["from_step"] for attempt in attempts[1:]] == [attempt["to_step"] for attempt in attempts[:-1]]
+
+
+def test_a_preempted_training_ends_with_the_same_weights(flow, study, undisturbed):
+    process = through_slurm(flow, study, targets=(target(study),))
+    flow.until(lambda: list(flow.folder.glob("results/tiny/runs/*/checkpoints/latest.json")), "a checkpoint", 120)
+    other = flow.cluster.run(
+        "sbatch", "--parsable", "--partition=high", f"--nodes={flow.cluster.nodes}", "--exclusive",
+        "--output=/dev/null", "--chdir=/", "--wrap=srun sleep 3",
+    ).strip()  # fmt: skip
+    said = flow.wait(process, timeout_s=600)
+    assert flow.code == 0, said
+    assert (flow.folder / target(study)).read_bytes() == undisturbed
+    assert restarts(flow, study)
+    assert "COMPLETED" in flow.cluster.run("squeue", "--noheader", "--states=all", f"--jobs={other}", "--format=%T")
