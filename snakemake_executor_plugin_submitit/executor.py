@@ -148,8 +148,9 @@ class Executor(RemoteExecutor):
                 self.logger.warning(f"{entry.name}: found again as job {entry.job_id}")
                 self._watch(job, entry, self._request(job), register=False)
         for (rule, request), some in fresh.items():
-            for start in range(0, len(some), self.submitter.max_array):
-                self._submit(rule, request, some[start : start + self.submitter.max_array])
+            size = self.submitter.max_array()
+            for start in range(0, len(some), size):
+                self._submit(rule, request, some[start : start + size])
 
     def _submit(self, rule: str, request: Request, jobs: list) -> None:
         commands = {_key(job): (_name(job), self.format_job_exec(job), _progress_file(job)) for job in jobs}

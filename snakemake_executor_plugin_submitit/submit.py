@@ -31,9 +31,8 @@ class Submitter:
     def is_debug(self) -> bool:
         return self.settings.cluster == "debug"
 
-    @property
     def max_array(self) -> int:
-        """Most jobs in one submission."""
+        """Most jobs in one submission, as far as SLURM can be asked now."""
         if self._max_array is None:
             self._max_array = max(1, self.settings.max_array)
             if self.settings.cluster != "slurm":
@@ -92,11 +91,14 @@ class Submitter:
             try:
                 submission.job_id = self._hand_over(submission, request, payloads)
             except Exception as error:
+                complaint = _first_complaint(str(error))
+                is_refusal = not is_busy(str(error))
+                if not is_refusal:
+                    self.say(f"SLURM takes no jobs ({complaint}): waiting for it")
                 # Without a clear no, there may be a job.
-                self._give_up(submission, insist=is_busy(str(error)) or type(error).__name__ == "FailedSubmissionError")
-                if not is_busy(str(error)):
-                    raise SubmissionRefused(_first_complaint(str(error))) from error
-                self.say(f"SLURM takes no jobs ({_first_complaint(str(error))}): trying again in {pause_s:.0f} s")
+                self._give_up(submission, insist=not is_refusal or type(error).__name__ == "FailedSubmissionError")
+                if is_refusal:
+                    raise SubmissionRefused(complaint) from error
                 time.sleep(pause_s)
                 pause_s = min(60.0, 2 * pause_s)
                 continue

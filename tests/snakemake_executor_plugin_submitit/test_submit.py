@@ -203,22 +203,22 @@ def test_a_lost_job_that_is_refused_is_still_open(cluster, submitter, pauses):
 
 
 def test_an_array_is_no_larger_than_the_cluster_and_the_user_allow(cluster, submitter):
-    assert submitter.max_array == 1000
-    assert submitter.max_array == 1000 and len(cluster.programs.calls("scontrol")) == 1
+    assert submitter.max_array() == 1000
+    assert submitter.max_array() == 1000 and len(cluster.programs.calls("scontrol")) == 1
     cluster.programs.write("scontrol", 'echo "MaxArraySize            = 101"')
     settings, registry = submitter.settings, submitter.registry
-    assert Submitter(settings, registry, submitter.workdir, print).max_array == 100
-    assert Submitter(ExecutorSettings(max_array=10), registry, submitter.workdir, print).max_array == 10
+    assert Submitter(settings, registry, submitter.workdir, print).max_array() == 100
+    assert Submitter(ExecutorSettings(max_array=10), registry, submitter.workdir, print).max_array() == 10
     cluster.programs.write("scontrol", 'echo "MaxArraySize            = 0"')
-    assert Submitter(settings, registry, submitter.workdir, print).max_array == 1
+    assert Submitter(settings, registry, submitter.workdir, print).max_array() == 1
 
 
 @pytest.mark.parametrize("settings", [ExecutorSettings(max_array=1), ExecutorSettings(cluster="local")])
 def test_no_arrays_no_question(programs, submitter, settings):
-    assert Submitter(settings, submitter.registry, submitter.workdir, print).max_array == 1
+    assert Submitter(settings, submitter.registry, submitter.workdir, print).max_array() == 1
     assert not programs.calls()
 
 
 def test_a_controller_that_does_not_answer_costs_the_array_and_not_the_workflow(programs, submitter, pauses):
     programs.write("scontrol", '[ -e up ] && exec echo "MaxArraySize = 1001"; touch up; echo no answer >&2; exit 1')
-    assert submitter.max_array >= 1
+    assert submitter.max_array() >= 1

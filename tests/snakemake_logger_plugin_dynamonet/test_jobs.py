@@ -1,5 +1,10 @@
+import io
+from types import SimpleNamespace
+
+from rich.console import Console
+
 import snakemake_logger_plugin_dynamonet as plugin
-from snakemake_logger_plugin_dynamonet import Jobs, clock
+from snakemake_logger_plugin_dynamonet import REFERRAL, Jobs, LogHandler, clock
 
 
 def test_time_left_is_work_left_at_the_pace_so_far(monkeypatch):
@@ -26,3 +31,19 @@ def test_time_left_is_work_left_at_the_pace_so_far(monkeypatch):
 def test_clock_is_readable():
     assert clock(None) == "?"
     assert clock(3725.4) == "1:02:05"
+
+
+def test_a_failure_shows_the_executors_reason_and_each_log_once(tmp_path):
+    stage, cluster = tmp_path / "train.log", tmp_path / "12_0_log.out"
+    stage.write_text("error: the loss is nan at step 3\n")
+    cluster.write_text("what the job said\n")
+    handler = LogHandler.__new__(LogHandler)
+    handler.console, handler.jobs = Console(file=io.StringIO(), width=200), Jobs({})
+    handler.jobs.start(5, "train", ["a"])
+    message = f"train a: job 12 ended as FAILED\nThe end of {cluster}:\n    what the job said\n{REFERRAL}"
+    handler._job_error(SimpleNamespace(jobid=5, rule_name="train", rule_msg=message, log=[str(stage), str(cluster)]))
+    said = handler.console.file.getvalue()
+    assert said.startswith("FAILED: train a\ntrain a: job 12 ended as FAILED\n")
+    assert "    error: the loss is nan at step 3\n" in said
+    assert said.count("what the job said") == 1
+    assert REFERRAL not in said
