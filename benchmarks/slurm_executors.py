@@ -62,12 +62,18 @@ def environment_with(folder: Path, packages: tuple[str, ...], paths: tuple[Path,
     return folder / "bin" / "python"
 
 
-def count_calls(folder: Path, log: Path) -> Path:
-    """Programs that note a call and then are SLURM's own. Returns their folder."""
+def count_calls(folder: Path, log: Path, cluster: Cluster) -> Path:
+    """Programs that note a call from outside a job and then are SLURM's own. Returns their folder."""
     folder.mkdir()
-    for name in CALLS:
-        real = shutil.which(name)
-        (folder / name).write_text(f'#!/bin/sh\n[ -n "$SLURM_JOB_ID" ] || echo {name} >> {log}\nexec {real} "$@"\n')
+    for name in (*CALLS, "srun"):
+        lines = [
+            "#!/bin/sh",
+            f'[ -n "$SLURM_JOB_ID" ] || echo {name} >> {log}',
+            # The official executor removes all of SLURM's variables, and with them the way to the test cluster.
+            *(f"export {key}={value}" for key, value in cluster.env.items()),
+            f'exec {shutil.which(name)} "$@"',
+        ]
+        (folder / name).write_text("\n".join(lines) + "\n")
         (folder / name).chmod(0o755)
     return folder
 
@@ -96,7 +102,7 @@ def run(name: str, python: Path, jobs: int, cluster: Cluster, folder: Path) -> d
     folder.mkdir()
     (folder / "Snakefile").write_text(SNAKEFILE.replace("JOBS", str(jobs)))
     calls = folder / "calls"
-    shims = count_calls(folder / "shims", calls)
+    shims = count_calls(folder / "shims", calls, cluster)
     environment = {
         **os.environ,
         **cluster.env,
@@ -105,13 +111,13 @@ def run(name: str, python: Path, jobs: int, cluster: Cluster, folder: Path) -> d
     began = time.monotonic()
     first = time.strftime("%Y-%m-%dT%H:%M:%S")
     command = [python, "-m", "snakemake", "--executor", executor, "--jobs", str(jobs), *options]
-    command += ["--max-jobs-per-timespan", f"{jobs}/1s", "--quiet", "all"]
+    command += ["--max-jobs-per-timespan", f"{jobs}/1s", "all"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
         peak = Peak(process.pid)
         code = process.wait()
     wall_s = time.monotonic() - began
-    made = len(list((folder / "out").iterdir()))
+    made = len(list(folder.glob("out/*")))
     if code or made != jobs:
         print(f"{name}: exit code {code}, {made} of {jobs} outputs; see {folder / 'log'}", file=sys.stderr)
     time.sleep(3)  # accounting lags behind
@@ -155,18 +161,15 @@ def main() -> None:
     with Cluster(root, nodes=4, cpus=1) as cluster:
         cluster.run("sacctmgr", "--immediate", "add", "account", "bench")
         cluster.run("sacctmgr", "--immediate", "add", "user", "root", "account=bench")
+        version = cluster.run("sinfo", "--version").strip()
         rows = []
         for index, name in enumerate(options.variants):
             rows.append(run(name, pythons[VARIANTS[name][0]], options.jobs, cluster, work / str(index)))
             print(rows[-1], file=sys.stderr)
-    print(f"{cpu_name()}, {os.cpu_count()} cores; {cluster_version()}; status asked for every {POLL_S} s where tuned\n")
+    print(f"{cpu_name()}, {os.cpu_count()} cores; {version}; status asked for every {POLL_S} s where tuned\n")
     print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     for row in rows:
         print("| " + " | ".join(str(value) for value in row.values()) + " |")
-
-
-def cluster_version() -> str:
-    return subprocess.run(["sinfo", "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":
