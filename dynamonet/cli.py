@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from dynamonet.engine import interrupt
 from dynamonet.errors import UserError
 
 
@@ -134,7 +135,16 @@ def _report(options) -> None:
 
 
 def run() -> None:
-    sys.exit(main())
+    """Run one stage as a process of its own, which SIGTERM and SIGUSR2 end with one sentence and status 75."""
+    try:
+        interrupt.install()
+        status = main()
+    except interrupt.Interrupted as stop:
+        print(stop, file=sys.stderr)
+        status = interrupt.EXIT_STATUS
+    finally:
+        interrupt.ignore()
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,15 @@ NAMED_PACKAGES = ("torch", "torchvision", "pytorchvideo", "fvcore", "av", "numpy
 
 
 class Stopwatch:
-    """Wall and CPU seconds since it was made."""
+    """Wall and CPU seconds since it was made, and those of the processes before that the stage goes on from."""
 
     def __init__(self):
         self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def go_on_from(self, earlier: dict[str, float]) -> None:
+        """Count what `read` said in another process as well."""
+        self.wall -= earlier["wall_s"]
+        self.cpu -= earlier["cpu_s"]
 
     def read(self) -> dict[str, float]:
         return {

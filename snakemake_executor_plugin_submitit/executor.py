@@ -1,4 +1,4 @@
-"""The executor: submits ready jobs, finds those of a Snakemake that was killed, watches all of them, cancels them."""
+"""The executor: refuses what cannot be, submits ready jobs, watches them, cancels them."""
 
 import contextlib
 import os
@@ -8,15 +8,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.utils import format_cli_arg
 
 from snakemake_executor_plugin_submitit import limits, watch
-from snakemake_executor_plugin_submitit.holder import hold, holders
-from snakemake_executor_plugin_submitit.registry import Entry, Registry, Submission, job_key
+from snakemake_executor_plugin_submitit.holder import hold
+from snakemake_executor_plugin_submitit.recovery import find_jobs
+from snakemake_executor_plugin_submitit.registry import Entry, Registry, job_key
 from snakemake_executor_plugin_submitit.request import Request, RequestError, request_of
 from snakemake_executor_plugin_submitit.scheduler import Local, Patience, Slurm, Unavailable
 from snakemake_executor_plugin_submitit.submit import SubmissionRefused, Submitter
@@ -24,6 +24,8 @@ from snakemake_executor_plugin_submitit.submit import SubmissionRefused, Submitt
 ROOT = Path(".snakemake/submitit")
 NEVER_INHERITED = ("SLURM_", "SBATCH_", "SRUN_")
 MOST_SECONDS_BETWEEN_QUESTIONS = 60.0
+UNKNOWN_YET = "<TBD>"
+"""Snakemake's value of a resource that cannot be computed before the job's inputs are there."""
 
 
 @dataclass
@@ -48,13 +50,14 @@ class Executor(RemoteExecutor):
         least_s = self.workflow.remote_execution_settings.seconds_between_status_checks
         self.questions = Patience(least_s, MOST_SECONDS_BETWEEN_QUESTIONS)
         self._refuse_the_impossible(settings.cluster)
-        self.found = self._find_jobs(settings.cluster)
+        wanted = {_key(job) for job in self.workflow.dag.needrun_jobs()}
+        self.found = find_jobs(self.registry, self.scheduler, settings.cluster, wanted, say=self.logger.warning)
 
     # Before anything is submitted
 
     def _refuse_the_impossible(self, cluster: str) -> None:
         jobs = [job for job in self.workflow.dag.needrun_jobs() if not job.is_local]
-        requests = [(job.rule.name, self._request(job)) for job in jobs]
+        requests = [(job.rule.name, self._request(job, is_ready=False)) for job in jobs]
         if cluster != "slurm" or not requests:
             return
         try:
@@ -65,71 +68,17 @@ class Executor(RemoteExecutor):
         if refused:
             raise WorkflowError("SLURM cannot run this; nothing was submitted.\n" + "\n".join(refused))
 
-    def _request(self, job) -> Request:
+    def _request(self, job, is_ready: bool = True) -> Request:
+        """is_ready: whether the job's inputs exist. Until then, resources that are functions of them are unknown."""
+        resources = dict(job.resources.items())
+        if not is_ready:
+            known = {name: value for name, value in resources.items() if str(value) != UNKNOWN_YET}
+            resources = {"runtime": 1, **known} if "runtime" in resources else known
         try:
-            return request_of(dict(job.resources.items()), job.threads)
+            return request_of(resources, job.threads)
         except RequestError as error:
             name = job.name if job.is_group() else job.rule.name
             raise WorkflowError(f"rule {name}: {error}") from None
-
-    def _find_jobs(self, cluster: str) -> dict[str, Entry]:
-        """Jobs submitted for this folder by a Snakemake that is gone, and which still count, by key."""
-        others = {holder.identity for holder in holders() if not holder.is_gone()}
-        open_submissions = [
-            one for one in self.registry.submissions() if one.cluster == cluster and one.holder not in others
-        ]
-        if not open_submissions:
-            return {}
-        for submission in open_submissions:
-            submission.holder = self.registry.holder
-            self._complete(submission)
-        entries = [entry for one in open_submissions if one.job_id for entry in one.entries().values()]
-        states = self._insist(self.scheduler.states, {entry.job_id for entry in entries})
-        found, began = {}, psutil.Process().create_time()
-        for entry in entries:
-            state = states.get(entry.job_id)
-            # One that ended well before this Snakemake looked at the files is none of its business any more.
-            is_new = watch.succeeded(entry) and entry.result.stat().st_mtime >= began
-            if is_new or (state is not None and state.alive):
-                found[entry.key] = entry
-            else:
-                self.registry.close(entry, succeeded=watch.succeeded(entry))
-        self._point_out_strangers(found)
-        return found
-
-    def _complete(self, submission: Submission) -> None:
-        """Settle a submission whose Snakemake was killed before it could write down the job's id."""
-        if submission.job_id is not None:
-            self.registry.save(submission)
-            return
-        submission.job_id = self._insist(self.scheduler.with_comment, submission.comment)
-        entries = list(submission.entries().values())
-        if submission.job_id is None or not all(entry.submitted.exists() for entry in entries):
-            if submission.job_id is not None:
-                # Killed before the job was given what to run: it would only wait for that in vain.
-                self._insist(self.scheduler.cancel, [submission.job_id])
-            submission.over = set(submission.names)
-        self.registry.save(submission)
-
-    def _point_out_strangers(self, found: dict[str, Entry]) -> None:
-        wanted = {_key(job) for job in self.workflow.dag.needrun_jobs()}
-        strangers = [entry for key, entry in found.items() if key not in wanted]
-        if strangers:
-            ids = " ".join(entry.job_id for entry in strangers)
-            self.logger.warning(
-                f"{len(strangers)} jobs submitted from this folder are not part of this run and go on: scancel {ids}"
-            )
-
-    def _insist(self, question, *arguments):
-        """Ask the scheduler until it answers."""
-        pause_s = 2.0
-        while True:
-            try:
-                return question(*arguments)
-            except Unavailable as error:
-                self.logger.warning(f"SLURM does not answer ({error}): asking again in {pause_s:.0f} s")
-                time.sleep(pause_s)
-                pause_s = min(60.0, 2 * pause_s)
 
     # Submission
 
@@ -186,15 +135,21 @@ class Executor(RemoteExecutor):
 
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]):
         self.next_seconds_between_status_checks = self.questions.least_s
-        for info in active_jobs:
-            active = self.active.get(info.aux["key"])
-            if active is not None and watch.succeeded(active.entry):
-                self._over(active)
-        if self.active and self.questions.is_due():
-            self._ask()
+        try:
+            self._look()
+        except OSError as error:
+            # An exception would end Snakemake and leave its jobs alone. The file system may be back the next time.
+            self.logger.warning(f"the state of the jobs cannot be read or written ({error}): trying again")
         for info in active_jobs:
             if info.aux["key"] in self.active:
                 yield info
+
+    def _look(self) -> None:
+        for active in list(self.active.values()):
+            if watch.succeeded(active.entry):
+                self._over(active)
+        if self.active and self.questions.is_due():
+            self._ask()
 
     def _ask(self) -> None:
         try:
@@ -210,9 +165,10 @@ class Executor(RemoteExecutor):
             self.outage_since = None
         changed = False
         for active in list(self.active.values()):
-            for line in active.watched.news():
+            state = states.get(active.entry.job_id)
+            for line in active.watched.news(state):
                 self.logger.warning(f"{active.entry.name}: {line}")
-            verdict = active.watched.judge(states.get(active.entry.job_id))
+            verdict = active.watched.judge(state)
             changed |= active.watched.changed
             if verdict is watch.Verdict.SUCCEEDED:
                 self._over(active)
@@ -224,8 +180,8 @@ class Executor(RemoteExecutor):
 
     def _over(self, active: Active, reason: str | None = None) -> None:
         """Report a job that has ended to Snakemake."""
-        del self.active[active.entry.key]
         self.registry.close(active.entry, succeeded=reason is None)
+        del self.active[active.entry.key]
         if reason is None:
             self.report_job_success(active.info)
         else:
@@ -246,14 +202,19 @@ class Executor(RemoteExecutor):
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         # Not those given: the list is empty while a check is under way.
-        entries = [active.entry for active in self.active.values()]
-        if not entries:
-            return
-        ids = sorted({entry.job_id for entry in entries})
+        entries = [active.entry for active in self.active.values()] + list(self.found.values())
         try:
+            # Interrupted between sbatch and writing down what it said, there may be one more.
+            for submission in self.registry.unsettled():
+                submission.job_id = self.scheduler.with_comment(submission.comment)
+                entries += submission.entries().values() if submission.job_id else []
+            ids = sorted({entry.job_id for entry in entries})
+            if not ids:
+                return
             self.scheduler.cancel(ids)
         except Unavailable as error:
-            self.logger.error(f"SLURM does not answer ({error}); cancel by hand: scancel {' '.join(ids)}")
+            ids = " ".join(sorted(entry.job_id for entry in entries))
+            self.logger.error(f"SLURM does not answer ({error}); cancel by hand: scancel {ids}")
             return
         for entry in entries:
             self.registry.close(entry, succeeded=False)

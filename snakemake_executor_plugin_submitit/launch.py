@@ -28,7 +28,8 @@ def launcher(environment) -> list[str]:
     if nodes * tasks == 1:
         return []
     if environment.get("SUBMITIT_EXECUTOR") != "slurm":
-        return ["torchrun", "--standalone", f"--nproc-per-node={nodes * tasks}", "--no-python"]
+        signals = "--signals-to-handle=SIGTERM,SIGINT,SIGUSR2"  # and passed on
+        return ["torchrun", "--standalone", f"--nproc-per-node={nodes * tasks}", signals, "--no-python"]
     return [
         "srun",
         "--overlap",  # the step that this runs in holds the job's CPUs and GPUs

@@ -130,6 +130,10 @@ class Registry:
                 for path in entry.submission.folder.glob("*.pkl"):
                     path.unlink(missing_ok=True)
 
+    def unsettled(self) -> list[Submission]:
+        """Submissions of this Snakemake whose job has no number yet."""
+        return [one for one in self.submissions() if one.holder == self.holder and one.job_id is None]
+
     def submissions(self) -> list[Submission]:
         """Every open submission, oldest first."""
         found = []

@@ -14,6 +14,16 @@ accounting does not show yet, one that the cluster is about to requeue."""
 REQUEUE_TAKES_S = 60.0
 RESUBMISSIONS_IN_VAIN = 3
 """Submissions of a lost job, one after the other, that never got as far as starting it."""
+FOR_EVER = (
+    "JobHeld",
+    "held",
+    "PartitionConfig",
+    "PartitionNodeLimit",
+    "PartitionTimeLimit",
+    "BadConstraints",
+    "Invalid",
+)
+"""Parts of SLURM's reasons for waiting that do not go away by themselves."""
 LOG_TAIL_LINES = 12
 ADVICE = {
     "OUT_OF_MEMORY": "it needed more than mem_mb",
@@ -37,9 +47,11 @@ class Verdict(Enum):
 
 def succeeded(entry: Entry) -> bool:
     """Whether the job has left its result: needs no scheduler."""
+    if not entry.result.exists():
+        return False
     try:
         outcome, _ = pickle.loads(entry.result.read_bytes())
-    except (OSError, EOFError, pickle.UnpicklingError):
+    except Exception:  # a pickle that is not whole can raise anything; then SLURM's word on the job decides
         return False
     return outcome == "success"
 
@@ -49,12 +61,23 @@ class Watched:
 
     def __init__(self, entry: Entry):
         self.entry = entry
-        self.state, self.since, self.changed = "", time.monotonic(), False
+        self.state, self.since, self.changed, self.obstacle = "", time.monotonic(), False, ""
         self.journal = Journal(entry.journal)
         self.events_told = len(self.journal.read())
 
-    def news(self) -> list[str]:
-        """Readable lines for signals and restarts since the last call."""
+    def news(self, state: State | None = None) -> list[str]:
+        """Readable lines for signals, restarts and obstacles in the queue since the last call."""
+        return [*self._events(), *self._obstacle(state)]
+
+    def _obstacle(self, state: State | None) -> list[str]:
+        obstacle = state.reason if state is not None and state.name == "PENDING" else ""
+        if obstacle == self.obstacle or not any(sign in obstacle for sign in FOR_EVER):
+            return []
+        self.obstacle = obstacle
+        mend = f"scontrol release {self.entry.job_id}" if "held" in obstacle.lower() else "change its resources"
+        return [f"job {self.entry.job_id} waits, and will for ever: SLURM says {obstacle!r}; {mend}"]
+
+    def _events(self) -> list[str]:
         events = self.journal.read()
         told, self.events_told = self.events_told, len(events)
         starts = [index for index, event in enumerate(events) if event["event"] == "start"]

@@ -33,12 +33,12 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
             path.unlink()
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole, or None. Nothing but tensors and plain values is unpickled."""
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint that is whole, on the CPU, or None. Nothing but tensors and plain values is unpickled."""
     for entry in _entries(folder):
         path = folder / entry["file"]
         if path.is_file() and sha256_file(path) == entry["sha256"]:
-            return torch.load(path, map_location=device, weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
         print(f"{path} is missing or damaged and is not used", file=sys.stderr)
     return None
 

@@ -8,14 +8,22 @@ import torch
 from dynamonet.data.sampling import key_digest
 
 
-def prepare_device(threads: int) -> torch.device:
-    """Choose the GPU if there is one, fix the number of CPU threads and ask for deterministic kernels."""
+def prepare_device(threads: int, local_rank: int = 0) -> torch.device:
+    """Choose a GPU if there is one, fix the number of CPU threads and ask for deterministic kernels.
+
+    local_rank: number of this process among those of its node; each takes its own GPU.
+    """
     torch.set_num_threads(threads)
     # Max-pooling in 3D has no deterministic backward on CUDA; there it warns instead of stopping the run.
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     # Filling fresh memory guards against kernels that read it; none of ours does, and it costs 7 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    # Launchers show a process either all GPUs of its node or its own alone.
+    device = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
 
 
 def seed_torch(*keys: object) -> None:

@@ -1,5 +1,6 @@
 """Evaluation: every view of every test video scored exactly once."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from torch.utils.data import DataLoader
 
 from dynamonet.data.clips import EvalClips
 from dynamonet.data.manifest import Manifest
+from dynamonet.engine import interrupt
 from dynamonet.engine.device import device_name, prepare_device
+from dynamonet.engine.distribution import World
 from dynamonet.engine.fit import build_for, clip_shape, load_manifest
 from dynamonet.engine.weights import load_exactly, read_weights
 from dynamonet.errors import UserError
 from dynamonet.files import atomic_path, read_json
+from dynamonet.models.classifier import Classifier
 from dynamonet.models.output import ModelOutput
-from dynamonet.progress import progress
 from dynamonet.records import Stopwatch, write_record
 from dynamonet.spec import RunSpec, load_spec
 
@@ -25,7 +28,7 @@ VIDEOS_PER_BATCH = 16
 VIEWS_PER_PASS = 32
 """Views that go through the network at once: the memory needed does not grow with the number of views."""
 EXAMPLES = 4
-"""Videos whose predicted frames are kept for the figures."""
+"""Videos of the first batch whose predicted frames are kept for the figures."""
 
 
 def evaluate(spec_path: Path, workers: int = 0) -> None:
@@ -37,18 +40,16 @@ def evaluate(spec_path: Path, workers: int = 0) -> None:
     spec_path = Path(spec_path).absolute()
     spec = load_spec(spec_path)
     watch = Stopwatch()
-    device = prepare_device(spec.threads)
+    world = World.of(os.environ)
+    device = prepare_device(spec.threads, world.local_rank)
     manifest = load_manifest(spec_path, spec)
-    state, weights_sha256 = read_weights(spec_path.parent)
-    fitted = read_json(spec_path.parent / "fit.json")["provenance"]["manifest_sha256"]
-    if fitted != manifest.sha256:
-        raise UserError(
-            f"{spec.run} was trained on another manifest of {spec.dataset}: remove its folder and run again"
-        )
-    model = build_for(spec, manifest)
-    load_exactly(model.net, state, str(spec_path.parent / "model.safetensors"))
+    model, weights_sha256 = _trained(spec_path.parent, spec, manifest)
     rows = manifest.select(spec.split, "test")
-    scores = score(spec, model.to(device).eval(), rows, manifest.root, device, workers)
+    with world.joined(device):
+        clips = EvalClips(rows, manifest.root, clip_shape(spec), spec.views.clips, spec.views.crops)
+        scores = score(spec, model.to(device).eval(), clips, device, workers, world)
+    if not world.first:
+        return
     metrics = write_scores(spec_path.parent, spec, manifest, rows, scores)
     excluded = manifest.excluded(spec.split, "test")
     write_record(
@@ -66,8 +67,21 @@ def evaluate(spec_path: Path, workers: int = 0) -> None:
         weights_sha256=weights_sha256,
         time=watch.read(),
         device=device_name(device),
-        provenance={"manifest_sha256": manifest.sha256, "threads": spec.threads},
+        provenance={"manifest_sha256": manifest.sha256, "threads": spec.threads, "world_size": world.size},
     )
+
+
+def _trained(run_dir: Path, spec: RunSpec, manifest: Manifest) -> tuple[Classifier, str]:
+    """The run's model with its final weights, and their SHA-256."""
+    state, weights_sha256 = read_weights(run_dir)
+    fitted = read_json(run_dir / "fit.json")["provenance"]["manifest_sha256"]
+    if fitted != manifest.sha256:
+        raise UserError(
+            f"{spec.run} was trained on another manifest of {spec.dataset}: remove its folder and run again"
+        )
+    model = build_for(spec, manifest)
+    load_exactly(model.net, state, str(run_dir / "model.safetensors"))
+    return model, weights_sha256
 
 
 @dataclass
@@ -81,22 +95,46 @@ class Scores:
     psnr_future_copy_db: list[float] = field(default_factory=list)
     examples: list[dict[str, np.ndarray]] = field(default_factory=list)
 
+    def extend(self, more: "Scores") -> None:
+        for name, values in vars(self).items():
+            values.extend(getattr(more, name))
+
 
 @torch.no_grad()
-def score(spec: RunSpec, model, rows: pd.DataFrame, root: Path, device: torch.device, workers: int) -> Scores:
-    clips = EvalClips(rows, root, clip_shape(spec), spec.views.clips, spec.views.crops)
-    loader = DataLoader(clips, batch_size=VIDEOS_PER_BATCH, num_workers=workers)
-    scores = Scores()
-    with progress(f"evaluate {spec.run}") as report:
-        for batch in loader:
+def score(spec: RunSpec, model, clips: EvalClips, device: torch.device, workers: int, world: World) -> Scores:
+    """All scores at rank 0; none elsewhere.
+
+    Processes share out whole batches: the last bits of a score depend on what else goes through the network with
+    it, and would otherwise depend on the number of processes.
+    """
+    every = [range(len(clips))[first : first + VIDEOS_PER_BATCH] for first in range(0, len(clips), VIDEOS_PER_BATCH)]
+    own = every[world.rank :: world.size]
+    with interrupt.hidden_from_children():
+        loader = DataLoader(clips, batch_sampler=own, num_workers=workers, worker_init_fn=interrupt.heed_parent)
+        batches = iter(loader)
+    scored = []
+    with world.progress(f"evaluate {spec.run}") as report:
+        for batch in batches:
             views = batch["video"].to(device).float() / 255  # (B, V, C, T + extra, H, W)
-            video = views.flatten(0, 1)
-            output = _in_passes(model, video[:, :, : spec.clip.frames])
-            softmax = output.logits.softmax(-1).unflatten(0, views.shape[:2]).mean(1)
-            scores.classes.extend(softmax.cpu().numpy())
-            if output.predicted_frames is not None:
-                _score_prediction(scores, output, video, views.shape[:2])
-            report(len(scores.classes), len(rows))
+            examples = 0 if scored or not world.first else EXAMPLES
+            scored.append(_score_batch(model, views, spec.clip.frames, examples))
+            report(sum(map(len, own[: len(scored)])), sum(map(len, own)))
+    shares = world.gathered(scored)
+    scores = Scores()
+    for number in range(len(every) if shares else 0):
+        scores.extend(shares[number % world.size][number // world.size])
+    return scores
+
+
+def _score_batch(model, views: Tensor, frames: int, examples: int) -> Scores:
+    scores = Scores()
+    video = views.flatten(0, 1)
+    output = _in_passes(model, video[:, :, :frames])
+    softmax = output.logits.softmax(-1).unflatten(0, views.shape[:2]).mean(1)
+    scores.classes.extend(softmax.cpu().numpy())
+    if output.predicted_frames is not None:
+        _score_prediction(scores, output, video, views.shape[:2])
+        _keep_examples(scores, output, video, range(0, len(video), views.shape[1])[:examples])
     return scores
 
 
@@ -120,15 +158,17 @@ def _score_prediction(scores: Scores, output: ModelOutput, video: Tensor, shape:
         psnr_db = frame_psnr_db(prediction, target).unflatten(0, shape)  # (B, V, T)
         everything.extend(psnr_db.mean((1, 2)).tolist())
         future.extend(psnr_db[..., -1].mean(1).tolist())
-    for view in range(0, video.shape[0], shape[1]):
-        if len(scores.examples) < EXAMPLES:
-            scores.examples.append(
-                {
-                    "frames": _pixels(video[view]),
-                    "predicted": _pixels(output.predicted_frames[view]),
-                    "filters": output.filters[view].cpu().numpy(),
-                }
-            )
+
+
+def _keep_examples(scores: Scores, output: ModelOutput, video: Tensor, views: range) -> None:
+    for view in views:
+        scores.examples.append(
+            {
+                "frames": _pixels(video[view]),
+                "predicted": _pixels(output.predicted_frames[view]),
+                "filters": output.filters[view].cpu().numpy(),
+            }
+        )
 
 
 def frame_psnr_db(predicted: Tensor, target: Tensor) -> Tensor:

@@ -1,12 +1,18 @@
 """What is minimised: cross-entropy plus λ times frame prediction."""
 
+import math
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from dynamonet.errors import UserError
 from dynamonet.models.output import ModelOutput
-from dynamonet.spec import Recipe
+from dynamonet.spec import Recipe, RunSpec
+
+VALUES = ("loss", "loss_classification", "loss_prediction", "train_top1")
+"""What every step is logged by."""
 
 LOSSES = {
     # β lies at the size of a visible error: pixels are in [0, 1]
@@ -40,3 +46,26 @@ def loss_of(output: ModelOutput, video: Tensor, labels: Tensor | None, recipe: R
     if prediction is not None and recipe.prediction_weight > 0:
         terms.append(recipe.prediction_weight * prediction)
     return Loss(sum(terms), classification, prediction)
+
+
+class Objective(nn.Module):
+    """A model and its loss as one module.
+
+    Where processes average their gradients, what leaves the module must be what is minimised: outputs that the
+    loss does not use would be waited for.
+    """
+
+    def __init__(self, spec: RunSpec, model: nn.Module):
+        super().__init__()
+        self.spec, self.model = spec, model
+
+    def forward(self, video: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The loss of one batch, and its VALUES: not a number where there is none. Arguments as in `loss_of`."""
+        spec = self.spec
+        output = self.model(video[:, :, : spec.clip.frames])
+        if labels is None and output.predicted_frames is None:
+            raise UserError(f"{spec.run}: model {spec.model!r} predicts no frames, so it cannot be pretrained")
+        loss = loss_of(output, video, labels, spec.recipe)
+        top1 = None if labels is None else (output.logits.argmax(1) == labels).float().mean()
+        values = (loss.total, loss.classification, loss.prediction, top1)
+        return loss.total, torch.stack([loss.total.new_tensor(math.nan) if v is None else v.detach() for v in values])

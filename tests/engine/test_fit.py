@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import subprocess
@@ -7,29 +6,17 @@ import time
 
 import pytest
 import torch
+from processes import assert_same_weights, log_without_times, weights_of
 
 from dynamonet.data.manifest import Manifest
-from dynamonet.engine.fit import fit, learning_rate
-from dynamonet.engine.weights import read_weights
+from dynamonet.engine import interrupt
+from dynamonet.engine.checkpoint import load_checkpoint, save_checkpoint
+from dynamonet.engine.fit import fit
+from dynamonet.engine.trainer import learning_rate
 from dynamonet.errors import UserError
 from dynamonet.files import read_json
 from dynamonet.models.catalogue import model_module
 from dynamonet.spec import Recipe, load_spec
-
-
-def weights_of(spec_path):
-    return read_weights(spec_path.parent)[0]
-
-
-def assert_same_weights(one, two):
-    assert one.keys() == two.keys()
-    for key in one:
-        assert torch.equal(one[key], two[key]), key
-
-
-def log_without_times(spec_path):
-    lines = [json.loads(line) for line in (spec_path.parent / "log.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in ("clips_per_s", "data_wait_share")} for line in lines]
 
 
 def test_a_finished_fit_leaves_weights_log_and_record(prepared):
@@ -72,6 +59,34 @@ def test_a_killed_fit_goes_on_as_if_it_had_not_been(prepared):
     fit(spec_path)
     assert_same_weights(undisturbed, weights_of(spec_path))
     assert log_without_times(spec_path) == log
+    provenance = read_json(spec_path.parent / "fit.json")["provenance"]
+    assert provenance["restarts"] == 1
+    killed, last = provenance["attempts"]
+    assert (killed["from_step"], killed["to_step"], killed["stopped_by"]) == (0, None, None)
+    assert last["from_step"] in (2, 4)
+    assert (last["to_step"], last["stopped_by"]) == (6, None)
+
+
+def test_a_fit_that_is_stopped_at_every_step_ends_all_the_same(prepared, monkeypatch):
+    spec_path = prepared("kinetics400", model="dynamonet")
+    fit(spec_path)
+    undisturbed, log = weights_of(spec_path), log_without_times(spec_path)
+    monkeypatch.setattr(interrupt, "received", lambda: signal.SIGUSR2)
+    for step in range(1, 6):
+        with pytest.raises(interrupt.Interrupted, match=f"SIGUSR2 at step {step} of 6"):
+            fit(spec_path)
+    checkpoints = spec_path.parent / "checkpoints"
+    state = load_checkpoint(checkpoints)
+    save_checkpoint(checkpoints, 5, state | {"time": {"wall_s": 5e6, "cpu_s": 1e6}})
+    fit(spec_path)  # nothing is left to stop at the last step
+    assert_same_weights(undisturbed, weights_of(spec_path))
+    assert log_without_times(spec_path) == log
+    record = read_json(spec_path.parent / "fit.json")
+    assert record["provenance"]["restarts"] == 5
+    assert [attempt["from_step"] for attempt in record["provenance"]["attempts"]] == [0, 1, 2, 3, 4, 5]
+    # the time of all attempts, not of the last
+    assert record["time"]["wall_s"] > 5e6
+    assert record["time"]["cpu_s"] > 1e6
 
 
 def test_a_checkpoint_of_a_fit_on_other_data_is_not_used(prepared, capsys, monkeypatch):
@@ -86,6 +101,7 @@ def test_a_checkpoint_of_a_fit_on_other_data_is_not_used(prepared, capsys, monke
     Manifest(manifest.rows.iloc[1:], manifest.layout, manifest.root, manifest.classes).save(path)
     fit(spec_path)
     assert "starting anew" in capsys.readouterr().err
+    assert read_json(spec_path.parent / "fit.json")["provenance"]["restarts"] == 0
     assert [line["step"] for line in log_without_times(spec_path)] == [2, 4, 6]
     assert any(not torch.equal(undisturbed[key], value) for key, value in weights_of(spec_path).items())
 

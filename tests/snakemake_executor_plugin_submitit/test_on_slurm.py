@@ -324,12 +324,12 @@ rule wrong:
 
 
 def test_a_controller_that_dies_is_waited_for(flow):
-    flow.write(COUNTED.replace("SECONDS", "6"))
+    flow.write(COUNTED.replace("SECONDS", "20"))
     process = flow.start("all")
     flow.running(4)
+    time.sleep(6)  # a controller that dies sooner has not yet written down that it started them
     flow.cluster.kill_slurmctld()
     flow.until(lambda: "SLURM does not answer" in process.output.read_text(), "the outage to be noticed")
-    time.sleep(5)
     flow.cluster.start_slurmctld()
     said = flow.wait(process)
     assert flow.code == 0, said
@@ -366,11 +366,35 @@ def test_jobs_of_a_node_that_is_lost_are_run_again(flow):
     process = flow.start("all")
     flow.running(4)
     flow.cluster.kill_node("n1")
-    time.sleep(1)
+    flow.until(lambda: "down" in flow.cluster.run("sinfo", "-h", "-n", "n1", "-o", "%T"), "the loss to be seen", 90)
     flow.cluster.start_slurmd("n1")
     said = flow.wait(process, timeout_s=240)
     assert flow.code == 0, said
     assert sorted(path.name for path in (flow.folder / "out").iterdir()) == ["0.txt", "1.txt", "2.txt", "3.txt"]
+
+
+def test_groups_of_rules_are_one_job(flow):
+    flow.write(
+        """
+rule all:
+    input: expand("second/{i}.txt", i=range(2))
+rule first:
+    output: "first/{i}.txt"
+    group: "pair"
+    resources: runtime=5, mem_mb=100
+    shell: "echo {wildcards.i} > {output}"
+rule second:
+    input: "first/{i}.txt"
+    output: "second/{i}.txt"
+    group: "pair"
+    resources: runtime=5, mem_mb=lambda wildcards, input: 100 + input.size
+    shell: "cp {input} {output}"
+"""
+    )
+    said = flow.run("all")
+    assert flow.code == 0, said
+    assert [flow.lines(f"second/{i}.txt") for i in range(2)] == [["0"], ["1"]]
+    assert len(flow.queue("--states=all")) == 2
 
 
 def test_inside_an_allocation_nothing_of_it_is_inherited(flow):
