@@ -6,6 +6,7 @@ by srun on all nodes of the job and find each other through SLURM's variables; o
 
 import os
 import shutil
+import socket
 import sys
 
 NODES, TASKS_PER_NODE, CPUS_PER_TASK = "SUBMITIT_JOB_NODES", "SUBMITIT_JOB_TASKS_PER_NODE", "SUBMITIT_JOB_CPUS_PER_TASK"
@@ -19,6 +20,9 @@ def main() -> None:
     launched = [*launcher(os.environ), *command]
     if shutil.which(launched[0]) is None:
         sys.exit(f"submitit-launch: there is no program {launched[0]!r} on the PATH")
+    # Rank 0 runs where this does: on the first node. Its own name for itself is one that the others can resolve, which
+    # SLURM's name for it need not be.
+    os.environ.setdefault("MASTER_ADDR", socket.gethostname())
     os.execvp(launched[0], launched)
 
 

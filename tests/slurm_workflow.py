@@ -22,13 +22,13 @@ state, stop = out.with_suffix(".state"), []
 for number in (signal.SIGTERM, signal.SIGUSR2):
     signal.signal(number, lambda number, frame: stop.append(number))
 step = int(state.read_text()) if state.exists() else 0
-print("from", step, flush=True)
+print(f"from {step}", flush=True)
 while step < steps and not stop:
     time.sleep(0.1)
     step += 1
 if step < steps:
     state.write_text(str(step))
-    print("saved at", step, flush=True)
+    print(f"saved at {step}", flush=True)
     sys.exit(75)
 out.write_text("done")
 '''

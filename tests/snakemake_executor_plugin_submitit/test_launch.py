@@ -52,7 +52,13 @@ def test_one_task_on_each_of_several_nodes_is_launched():
 @pytest.mark.parametrize("executor", ["local", "debug"])
 def test_on_one_machine_the_tasks_are_of_torchrun(executor):
     found = launcher({"SUBMITIT_EXECUTOR": executor, NODES: "1", TASKS_PER_NODE: "2"})
-    assert found == ["torchrun", "--standalone", "--nproc-per-node=2", "--no-python"]
+    assert found == [
+        "torchrun",
+        "--standalone",
+        "--nproc-per-node=2",
+        "--signals-to-handle=SIGTERM,SIGINT,SIGUSR2",
+        "--no-python",
+    ]
 
 
 def test_the_command_has_its_arguments_and_its_exit_code(launch):

@@ -126,3 +126,20 @@ def test_a_preempted_training_ends_with_the_same_weights(flow, study, undisturbe
     assert (flow.folder / target(study)).read_bytes() == undisturbed
     assert restarts(flow, study)
     assert "COMPLETED" in flow.cluster.run("squeue", "--noheader", "--states=all", f"--jobs={other}", "--format=%T")
+
+
+def test_a_training_on_two_nodes_is_one_training_and_goes_on_after_a_signal(flow, study):
+    several = ("train:tasks=2", "train:nodes=2", "train:gpu=2")
+    recipes = {"short": {**study["recipes"]["short"], "steps": 400}}
+    study = {**study, "recipes": recipes}
+    process = through_slurm(flow, study, "--set-resources", *several, targets=(target(study),))
+    log = "results/tiny/runs/*/log.jsonl"
+    flow.until(lambda: any(path.read_text() for path in flow.folder.glob(log)), "the first line of the log", 120)
+    ((job, _, _),) = flow.queue("--states=running")
+    flow.cluster.run("scancel", "--signal=USR2", job)
+    said = flow.wait(process, timeout_s=300)
+    assert flow.code == 0, said
+    assert "goes on where it had saved" in said
+    assert [attempt["stopped_by"] for attempt in restarts(flow, study)] == ["SIGUSR2", None]
+    record = json.loads((flow.folder / target(study)).with_name("fit.json").read_text())
+    assert record["provenance"]["world_size"] == 2
