@@ -1,6 +1,5 @@
 """The executor: refuses what cannot be, submits ready jobs, watches them, cancels them."""
 
-import contextlib
 import os
 import re
 import time
@@ -116,7 +115,7 @@ class Executor(RemoteExecutor):
     def _watch(self, job, entry: Entry, request: Request, register: bool = True) -> None:
         info = SubmittedJobInfo(job, external_jobid=entry.job_id, aux={"key": entry.key})
         self.active[entry.key] = Active(info, entry, request, watch.Watched(entry))
-        self.questions.asked(changed=True)
+        self.questions.hurry()
         self.report_job_submission(info, register_job=register)
 
     def get_job_args(self, job, **kwargs) -> str:
@@ -129,7 +128,7 @@ class Executor(RemoteExecutor):
     def additional_general_args(self) -> str:
         # The log of a job is what its command said: Snakemake's account of it is in this process's output. And a
         # single job needs no solver to be scheduled, which is slow to load.
-        return "--quiet all --scheduler greedy"
+        return "--quiet host rules progress reason --scheduler greedy"
 
     # Watching
 
@@ -153,7 +152,7 @@ class Executor(RemoteExecutor):
 
     def _ask(self) -> None:
         try:
-            states = self.scheduler.states({active.entry.job_id for active in self.active.values()})
+            states = self.scheduler.states({active.entry.job_id for active in list(self.active.values())})
         except Unavailable as error:
             if self.outage_since is None:
                 self.logger.warning(f"SLURM does not answer ({error}): waiting for it; jobs go on")
@@ -223,10 +222,8 @@ class Executor(RemoteExecutor):
 
 
 def _key(job) -> str:
-    outputs = (
-        [str(path) for path in job.output] if not job.is_group() else sorted(str(p) for j in job for p in j.output)
-    )
-    return job_key(outputs, target=str(sorted(map(str, job.get_target_spec()))))
+    jobs = list(job) if job.is_group() else [job]
+    return job_key((str(path) for one in jobs for path in one.output), target=_name(job))
 
 
 def _name(job) -> str:
@@ -249,5 +246,4 @@ def _leave_allocation() -> None:
     """Forget that Snakemake itself may run inside a SLURM job: sbatch and srun would take its settings over."""
     for name in list(os.environ):
         if name.startswith(NEVER_INHERITED) and name != "SLURM_CONF":
-            with contextlib.suppress(KeyError):
-                del os.environ[name]
+            del os.environ[name]

@@ -178,6 +178,11 @@ class Patience:
     def is_due(self) -> bool:
         return time.monotonic() >= self.due_at
 
+    def hurry(self) -> None:
+        """Something is new: ask soon, whatever the wait has grown to."""
+        self.wait_s = self.least_s
+        self.due_at = min(self.due_at, time.monotonic() + self.least_s)
+
     def asked(self, changed: bool) -> None:
         self.wait_s = self.least_s if changed else min(self.most_s, 1.5 * self.wait_s)
         self.due_at = time.monotonic() + self.wait_s

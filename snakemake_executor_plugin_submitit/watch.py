@@ -25,6 +25,19 @@ FOR_EVER = (
 )
 """Parts of SLURM's reasons for waiting that do not go away by themselves."""
 LOG_TAIL_LINES = 12
+EVERY_JOB_SAYS = (
+    "submitit INFO",
+    "Building DAG of jobs",
+    "Using shell:",
+    "Select jobs to execute",
+    "Execute 1 jobs",
+    "Shutting down, this might take",
+    "Exiting because a job execution failed",
+    "Storing output in storage",
+    "Elapsed time:",
+    "At least one job did not complete",
+)
+"""Beginnings of lines of submitit's and Snakemake's that say nothing about this job."""
 ADVICE = {
     "OUT_OF_MEMORY": "it needed more than mem_mb",
     "TIMEOUT": "it needed more than runtime, and did not save and exit when told so",
@@ -135,5 +148,7 @@ def _tail(entry: Entry) -> list[str]:
         lines = entry.log.read_text(errors="replace").splitlines()
     except OSError:
         return ["(there is no such file: the job did not start)"]
-    said = [line for line in lines if line.strip() and not line.startswith("submitit INFO")]
+    said = [line for line in lines if line.strip() and not line.startswith(EVERY_JOB_SAYS)]
+    if said[-1:] == ["WorkflowError:"]:
+        said.pop()  # of which the last line is one that every failed job says
     return said[-LOG_TAIL_LINES:] or ["(nothing)"]

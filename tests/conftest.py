@@ -1,6 +1,7 @@
 """The tiny study, as a file, prepared, and ready for any stage; a real SLURM."""
 
 import copy
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,6 +17,11 @@ from dynamonet.data.motion_layouts import generate
 from dynamonet.files import write_json
 from dynamonet.spec_files import dataset_spec, model_spec, write_specs
 from dynamonet.study import expand, load_study
+
+
+def pytest_configure(config):
+    if os.environ.get("DYNAMONET_SLURM") == "required" and (reason := missing()):
+        raise pytest.UsageError(f"DYNAMONET_SLURM=required, and no SLURM cluster can be started here: {reason}")
 
 
 @pytest.fixture
