@@ -24,6 +24,11 @@ def pytest_configure(config):
         raise pytest.UsageError(f"DYNAMONET_SLURM=required, and no SLURM cluster can be started here: {reason}")
 
 
+def pytest_collection_modifyitems(items):
+    # The longest first, so that they do not keep one worker busy when the others have nothing left.
+    items.sort(key=lambda item: item.path.name != "test_study_on_slurm.py")
+
+
 @pytest.fixture
 def tiny() -> dict:
     """The tiny study's file, to be changed at will."""
