@@ -91,7 +91,9 @@ class Cluster:
 
 def refusals(cluster: Cluster, requests: Iterable[tuple[str, Request]]) -> list[str]:
     """One sentence per rule and problem."""
-    found = {f"rule {rule}: {problem}": None for rule, request in requests for problem in cluster.problems(request)}
+    # Most jobs of a rule ask for the same: each request is held against the nodes once.
+    distinct = dict.fromkeys(requests)
+    found = {f"rule {rule}: {problem}": None for rule, request in distinct for problem in cluster.problems(request)}
     return list(found)
 
 
