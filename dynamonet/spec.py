@@ -3,41 +3,12 @@
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from dynamonet.errors import UserError
 from dynamonet.files import canonical_json, read_json, sha256_text, write_json
 from dynamonet.models.card import Clip, Frozen
-
-
-class Recipe(Frozen):
-    """How a run is trained. A step is one optimiser update on one batch of clips."""
-
-    steps: int = Field(ge=1, description="optimiser updates")
-    batch_size: int = Field(ge=2, description="clips per update")
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(gt=0, description="peak; decays to zero along a cosine")
-    weight_decay: float = Field(default=0.01, ge=0)
-    warmup_steps: int = Field(default=0, ge=0, description="linear warm-up of the learning rate")
-    gradient_clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient, None for none")
-    prediction_weight: float = Field(
-        default=1.0, ge=0, description="λ: weight of frame prediction, for models that predict"
-    )
-    prediction_loss: Literal["smooth_l1", "l1", "l2"] = Field(
-        default="smooth_l1", description="divided by the loss of copying the last frame, so that 1 means no better"
-    )
-    crop_scales: tuple[float, ...] = Field(
-        default=(1.0,), min_length=1, description="sides of the training crop, as fractions of the short side"
-    )
-    flip: bool = Field(default=False, description="random horizontal flips (wrong for classes that name a direction)")
-    log_every: int = Field(default=10, ge=1, description="steps between lines of log.jsonl")
-    checkpoint_every: int = Field(default=50, ge=1, description="steps between checkpoints")
-
-    @model_validator(mode="after")
-    def _scales_fit(self):
-        if not all(0 < scale <= 1 for scale in self.crop_scales):
-            raise ValueError("crop_scales must lie in (0, 1]")
-        return self
+from dynamonet.recipe import Recipe
 
 
 class Views(Frozen):

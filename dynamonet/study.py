@@ -15,7 +15,8 @@ from dynamonet.errors import UserError
 from dynamonet.files import canonical_json, sha256_text
 from dynamonet.models.card import Clip, Frozen
 from dynamonet.models.catalogue import check_options, default_options, model_module
-from dynamonet.spec import Recipe, RunSpec, Views, first_problem
+from dynamonet.recipe import Recipe
+from dynamonet.spec import RunSpec, Views, first_problem
 
 NAME = re.compile(r"[A-Za-z0-9_]+")
 SCRATCH = "scratch"

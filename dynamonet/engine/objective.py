@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from dynamonet.errors import UserError
 from dynamonet.models.output import ModelOutput
-from dynamonet.spec import Recipe, RunSpec
+from dynamonet.recipe import Recipe
+from dynamonet.spec import RunSpec
 
 VALUES = ("loss", "loss_classification", "loss_prediction", "train_top1")
 """What every step is logged by."""

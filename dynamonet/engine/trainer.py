@@ -20,8 +20,9 @@ from dynamonet.engine.objective import VALUES, Objective
 from dynamonet.errors import UserError
 from dynamonet.files import write_text
 from dynamonet.models.classifier import Classifier
+from dynamonet.recipe import Recipe
 from dynamonet.records import Stopwatch
-from dynamonet.spec import Recipe, RunSpec
+from dynamonet.spec import RunSpec
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:

@@ -16,7 +16,8 @@ from dynamonet.engine.trainer import learning_rate
 from dynamonet.errors import UserError
 from dynamonet.files import read_json
 from dynamonet.models.catalogue import model_module
-from dynamonet.spec import Recipe, load_spec
+from dynamonet.recipe import Recipe
+from dynamonet.spec import load_spec
 
 
 def test_a_finished_fit_leaves_weights_log_and_record(prepared):
