@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from dynamonet.engine.device import cpu_name
-from dynamonet.models.dynamic_filters import apply_dynamic_filters
+from dynamonet.models.filter_operator import apply_dynamic_filters
 
 ROUNDS = 7
 BATCH, FRAMES, SIDE = 16, 16, 64

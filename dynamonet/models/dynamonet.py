@@ -35,7 +35,7 @@ def build(
     filter_size: k. filter_normalisation: sum1, softmax or raw. filter_pooled: generate all filters from
     features averaged over time. Raises ValueError for values out of range.
     """
-    from dynamonet.models.dynamic_filters import FilterGenerator
+    from dynamonet.models.filter_generator import FilterGenerator
     from dynamonet.models.network import DynamoNet, MotionRepresentation
     from dynamonet.models.resnet3d import ResNet3D
 

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dynamonet.models.card import KINETICS_MEAN, KINETICS_STD
-from dynamonet.models.dynamic_filters import FilterGenerator, apply_dynamic_filters
+from dynamonet.models.filter_generator import FilterGenerator
+from dynamonet.models.filter_operator import apply_dynamic_filters
 from dynamonet.models.output import ModelOutput
 
 DMR_POOLINGS = ("mean", "flatten")
