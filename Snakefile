@@ -11,9 +11,10 @@ from snakemake_executor_plugin_submitit.holder import announce_holders, hold
 from dynamonet.spec_files import dataset_spec, model_spec, spec_paths, write_specs
 from dynamonet.workflow import (
     dataset_inputs,
+    flow_specs,
+    initial_weights,
     manifest_of,
     open_study,
-    parent_weights,
     record_paths,
 )
 

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from dynamonet.engine import interrupt
+from dynamonet.engine import interrupt, tracking
 from dynamonet.errors import UserError
 
 
@@ -41,9 +41,21 @@ def _parser() -> argparse.ArgumentParser:
     ):
         stage(function, name, spec).add_argument("--workers", type=_at_least(1), default=cores, help="processes")
     for function, name in ((_fit, "pretrain"), (_fit, "train"), (_evaluate, "evaluate")):
-        stage(function, name, "results/<study>/runs/<run>/spec.json").add_argument(
+        arguments = stage(function, name, "results/<study>/runs/<run>/spec.json")
+        arguments.add_argument(
             "--workers", type=_at_least(0), default=0, help="processes that decode video; 0: decode in this one"
         )
+        if function is _fit:
+            arguments.add_argument(
+                "--trackers",
+                type=lambda names: () if names == "none" else tuple(names.split(",")),
+                default=("tensorboard",),
+                metavar="NAME,...",
+                help=f"where log.jsonl is shown: {', '.join(tracking.NAMES)}, or none; default: tensorboard",
+            )
+    stage(_flow, "flow", "results/<study>/flow/<dataset>.spec.json").add_argument(
+        "--raft", choices=("raft_small", "raft_large"), default="raft_large", help="torchvision's RAFT: which variant"
+    )
     stage(_measure, "measure", "results/<study>/measure/<model>.spec.json")
     stage(_report, "report", "results/<study>/study.json")
     return parser
@@ -106,11 +118,18 @@ def _prepare(options) -> None:
     )
 
 
+def _flow(options) -> None:
+    """Compute the optical flow of a prepared data set and store it, for models that take stored flow."""
+    from dynamonet.engine.flow import store_flow
+
+    store_flow(options.spec, options.raft)
+
+
 def _fit(options) -> None:
     """Pretrain or train a run, or go on where it was stopped."""
     from dynamonet.engine.fit import fit
 
-    fit(options.spec, options.workers)
+    fit(options.spec, options.workers, options.trackers)
 
 
 def _evaluate(options) -> None:

@@ -35,7 +35,7 @@ class Recipe(Frozen):
         default=1000, ge=1, description="schedule plateau: steps over which the training loss is averaged"
     )
     plateau_patience: int = Field(
-        default=10, ge=0, description="schedule plateau: averages without a new best before the rate is multiplied"
+        default=10, ge=0, description="schedule plateau: averages without a new best before one that lowers the rate"
     )
 
     trainable: tuple[str, ...] = Field(
@@ -90,6 +90,8 @@ class Recipe(Frozen):
             raise ValueError("decay_steps belong to the schedule step, and it needs them")
         if list(self.decay_steps) != sorted(set(self.decay_steps)):
             raise ValueError(f"decay_steps must rise, unlike {list(self.decay_steps)}")
+        if self.decay_steps and not self.warmup_steps <= self.decay_steps[0] <= self.decay_steps[-1] < self.steps:
+            raise ValueError(f"decay_steps must lie from warmup_steps to below steps, unlike {list(self.decay_steps)}")
         if ALL in self.trainable and len(self.trainable) > 1:
             raise ValueError(f"trainable: {ALL!r} leaves nothing to be named beside it")
         return self

@@ -16,6 +16,21 @@ class Views(Frozen):
 
     clips: int = Field(default=1, ge=1)
     crops: Literal[1, 3] = 1
+    horizon: int = Field(default=1, ge=1, description="frames after each clip that models which predict are scored on")
+
+
+class ReleasedWeights(Frozen):
+    """A file of weights that others released."""
+
+    format: Literal["3d_resnets"] = Field(description="3d_resnets: of kenshohara/3D-ResNets-PyTorch")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the file")
+    classifier: bool = Field(default=False, description="take its classifier too: the classes are the same")
+
+
+class Checkpoint(ReleasedWeights):
+    """Released weights that a run starts from. Where the file lies is no part of the run."""
+
+    name: str = Field(description="the study's name for it")
 
 
 class RunSpec(Frozen):
@@ -32,6 +47,7 @@ class RunSpec(Frozen):
     split: int
     label_fraction: float = Field(gt=0, le=1, description="share of each class's training videos used")
     init: str | None = Field(description="name of the run whose weights this one starts from")
+    checkpoint: Checkpoint | None = Field(default=None, description="released weights that it starts from instead")
     recipe: Recipe
     views: Views
     seed: int
@@ -70,6 +86,20 @@ class DatasetSpec(Frozen):
     layout: str
     root: str
     max_unusable: int
+
+
+class FlowSpec(Frozen):
+    """Where the stored optical flow of a data set lies."""
+
+    dataset: str
+    flow_root: str
+
+
+class CheckpointSpec(Frozen):
+    """Where released weights lie."""
+
+    checkpoint: str
+    path: str
 
 
 class ModelSpec(Frozen):

@@ -2,19 +2,32 @@
 
 from pathlib import Path
 
+from dynamonet.expansion import Expansion
 from dynamonet.files import write_json
-from dynamonet.spec import DatasetSpec, ModelSpec
-from dynamonet.study import Expansion, Study
+from dynamonet.spec import CheckpointSpec, DatasetSpec, FlowSpec, ModelSpec
+from dynamonet.study import Study
 
 
 def spec_paths(study: Study, expansion: Expansion) -> list[Path]:
     """Every file that `write_specs` writes."""
     folder = study.directory
-    return [folder / "study.json", *(folder / "runs" / run / "spec.json" for run in expansion.runs)]
+    return [
+        folder / "study.json",
+        *(folder / "checkpoints" / f"{checkpoint}.spec.json" for checkpoint in study.checkpoints),
+        *(folder / "flow" / f"{dataset}.spec.json" for dataset in study.datasets if study.flow_root(dataset)),
+        *(folder / "runs" / run / "spec.json" for run in expansion.runs),
+    ]
 
 
 def write_specs(study: Study, expansion: Expansion) -> None:
-    """Write study.json and every run's spec.json."""
+    """Write study.json, every run's spec.json, and where each checkpoint and each data set's flow lies."""
+    for checkpoint in study.checkpoints:
+        where = CheckpointSpec(checkpoint=checkpoint, path=str(study.checkpoint_path(checkpoint)))
+        write_json(study.directory / "checkpoints" / f"{checkpoint}.spec.json", where.model_dump())
+    for dataset in study.datasets:
+        if flow_root := study.flow_root(dataset):
+            content = FlowSpec(dataset=dataset, flow_root=str(flow_root)).model_dump()
+            write_json(study.directory / "flow" / f"{dataset}.spec.json", content)
     for run, spec in expansion.runs.items():
         spec.save(study.directory / "runs" / run / "spec.json")
     write_json(study.directory / "study.json", resolved(study, expansion))

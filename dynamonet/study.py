@@ -1,8 +1,7 @@
-"""The study file: validated, and expanded into runs. The only place that expands the matrix. Free of torch."""
+"""The study file, validated. Free of torch."""
 
 import re
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,12 +10,13 @@ from pydantic import Field, ValidationError
 
 from dynamonet.data.listing import layout_names
 from dynamonet.data.motion import MotionConfig
+from dynamonet.engine.tracking import TrackerName
 from dynamonet.errors import UserError
 from dynamonet.files import canonical_json, sha256_text
 from dynamonet.models.card import Clip, Frozen
-from dynamonet.models.catalogue import check_options, default_options, model_module
+from dynamonet.models.catalogue import check_options, model_module, release_of
 from dynamonet.recipe import Recipe
-from dynamonet.spec import RunSpec, Views, first_problem
+from dynamonet.spec import ReleasedWeights, Views, first_problem
 
 NAME = re.compile(r"[A-Za-z0-9_]+")
 SCRATCH = "scratch"
@@ -27,6 +27,9 @@ TABLES = Literal["accuracy", "ablation", "label_efficiency", "frame_prediction"]
 class DatasetConfig(Frozen):
     layout: str = Field(description="how the data set lies on disk: a file in dynamonet/data/layouts")
     root: str = Field(description="its folder; {root} is the study's root, {motion} the embedded motion set")
+    flow_root: str | None = Field(
+        default=None, description="the folder of its stored optical flow (docs/two-stream.md), named as root is"
+    )
     title: str | None = None
     splits: tuple[int, ...] = Field(default=(1,), min_length=1)
     max_unusable: int = Field(default=0, ge=0, description="listed videos that may be missing or undecodable")
@@ -42,6 +45,10 @@ class ModelConfig(Frozen):
     )
 
 
+class CheckpointConfig(ReleasedWeights):
+    path: str = Field(description="the file; where it lies is no part of a run")
+
+
 class Experiment(Frozen):
     claim: str = Field(description="what the experiment is to show")
     task: Literal["pretrain", "train"] = "train"
@@ -49,7 +56,9 @@ class Experiment(Frozen):
     dataset: str
     splits: tuple[int, ...] | None = Field(default=None, min_length=1, description="None: all of the data set")
     init: tuple[str, ...] = Field(
-        default=(SCRATCH,), min_length=1, description="`scratch` or an experiment whose runs give the weights"
+        default=(SCRATCH,),
+        min_length=1,
+        description="`scratch`, an experiment whose runs give the weights, or a checkpoint",
     )
     label_fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(1.0,), min_length=1)
     recipe: str
@@ -79,11 +88,15 @@ class Study(Frozen):
     root: str | None = Field(default=None, description="fills {root} in the data sets' roots")
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     threads: int = Field(default=1, ge=1, description="CPU threads of each training and evaluation")
+    trackers: tuple[TrackerName, ...] = Field(
+        default=("tensorboard",), description="where each training's log.jsonl is shown; no part of a run"
+    )
     views: Views = Views()
     motion: MotionConfig | None = Field(default=None, description="the embedded motion set, generated when used")
     measured_classes: int = Field(default=400, ge=2, description="classes of the models whose cost is measured")
     datasets: dict[str, DatasetConfig]
     models: dict[str, ModelConfig]
+    checkpoints: dict[str, CheckpointConfig] = Field(default={}, description="weights that others released")
     recipes: dict[str, Recipe]
     experiments: dict[str, Experiment] = Field(min_length=1)
     claims: dict[str, Claim] = Field(default={}, description="comparisons that get a verdict")
@@ -99,7 +112,14 @@ class Study(Frozen):
         return motion_root(self.motion)
 
     def dataset_root(self, dataset: str) -> Path:
-        root = self.datasets[dataset].root
+        return self._folder(self.datasets[dataset].root)
+
+    def flow_root(self, dataset: str) -> Path | None:
+        """The folder of its stored optical flow, if it has any."""
+        root = self.datasets[dataset].flow_root
+        return None if root is None else self._folder(root)
+
+    def _folder(self, root: str) -> Path:
         if "{root}" in root:
             if not self.root:
                 raise UserError("the study needs the folder of your clips: add --config root=PATH")
@@ -107,6 +127,9 @@ class Study(Frozen):
         if root.startswith(MOTION):
             return Path(str(self.motion_root) + root.removeprefix(MOTION))
         return Path(root).expanduser()
+
+    def checkpoint_path(self, checkpoint: str) -> Path:
+        return Path(self.checkpoints[checkpoint].path).expanduser()
 
     def is_generated(self, dataset: str) -> bool:
         return self.datasets[dataset].root.startswith(MOTION)
@@ -123,14 +146,6 @@ class Study(Frozen):
 def motion_root(config: MotionConfig) -> Path:
     """Folder of an embedded set; its name ends in the hash of what it is generated from."""
     return Path("data") / f"motion-{sha256_text(canonical_json(config.model_dump(mode='json')))[:8]}"
-
-
-@dataclass(frozen=True)
-class Expansion:
-    """All runs of a study: `runs` by name, parents before children; `experiments` -> descriptions of its runs."""
-
-    runs: dict[str, RunSpec]
-    experiments: dict[str, list[dict]]
 
 
 def read_config(path: Path) -> dict:
@@ -159,11 +174,18 @@ def load_study(config: dict) -> Study:
 
 
 def check_roots(study: Study) -> None:
-    """Refuse data sets whose folder is not there. Raises UserError naming the data set and the folder."""
+    """Refuse data sets and checkpoints that are not there. Raises UserError naming the key and the folder or file."""
     for dataset in study.datasets:
         root = study.dataset_root(dataset)
         if not study.is_generated(dataset) and not root.is_dir():
             raise UserError(f"datasets.{dataset}.root: the folder {root} does not exist")
+        flow_root = study.flow_root(dataset)
+        if flow_root is not None and not flow_root.is_dir():
+            raise UserError(f"datasets.{dataset}.flow_root: the folder {flow_root} does not exist: make it")
+    for checkpoint in study.checkpoints:
+        path = study.checkpoint_path(checkpoint)
+        if not path.is_file():
+            raise UserError(f"checkpoints.{checkpoint}.path: the file {path} does not exist")
 
 
 def _check_names(study: Study) -> None:
@@ -171,6 +193,7 @@ def _check_names(study: Study) -> None:
         "name": [study.name],
         "datasets": study.datasets,
         "models": study.models,
+        "checkpoints": study.checkpoints,
         "experiments": study.experiments,
         "claims": study.claims,
     }
@@ -178,6 +201,9 @@ def _check_names(study: Study) -> None:
         for name in names:
             if not NAME.fullmatch(name):
                 raise UserError(f"{kind}: {name!r} is not a name: use letters, digits and _")
+    for name in study.checkpoints:
+        if name in (SCRATCH, *study.experiments):
+            raise UserError(f"checkpoints: {name!r} means something else as an init: use another name")
 
 
 def _check_distinct(study: Study) -> None:
@@ -201,10 +227,7 @@ def _check_references(study: Study) -> None:
                 f"datasets.{name}.layout: there is no layout {dataset.layout!r}: known are {', '.join(layout_names())}"
             )
     for name, model in study.models.items():
-        try:
-            check_options(model.build, model.options)
-        except UserError as error:
-            raise UserError(f"models.{name}: {error}") from error
+        _told_where(f"models.{name}", check_options, model.build, model.options)
         if model.init_from is not None:
             _known(f"models.{name}.init_from", model.init_from, study.models)
     for name, experiment in study.experiments.items():
@@ -212,11 +235,20 @@ def _check_references(study: Study) -> None:
         for model in experiment.models:
             _known(f"{where}.models", model, study.models)
         _known(f"{where}.dataset", experiment.dataset, study.datasets)
+        for model in experiment.models:
+            takes_flow = model_module(study.models[model].build).CARD.stored_flow
+            if takes_flow and study.datasets[experiment.dataset].flow_root is None:
+                raise UserError(
+                    f"{where}.models: {model} takes stored optical flow, and datasets.{experiment.dataset} has no "
+                    "flow_root: name the folder there"
+                )
         _known(f"{where}.recipe", experiment.recipe, study.recipes)
         for split in experiment.splits or ():
             _known(f"{where}.splits", split, study.datasets[experiment.dataset].splits)
         for init in experiment.init:
-            _known(f"{where}.init", init, (SCRATCH, *study.experiments))
+            _known(f"{where}.init", init, (SCRATCH, *study.experiments, *study.checkpoints))
+            for model in experiment.models if init in study.checkpoints else ():
+                _told_where(f"{where}.init", release_of, study.models[model].build, study.checkpoints[init].format)
         if experiment.task == "pretrain" and study.recipes[experiment.recipe].prediction_weight == 0:
             raise UserError(f"{where}: pretraining with prediction_weight 0 has nothing to learn from")
     for name, claim in study.claims.items():
@@ -228,82 +260,13 @@ def _check_references(study: Study) -> None:
             _known(f"claims.{name}.{side}.label_fraction", selector.label_fraction, (None, *experiment.label_fractions))
 
 
+def _told_where(where: str, check: Callable, *arguments) -> None:
+    try:
+        check(*arguments)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
 def _known(where: str, value, known) -> None:
     if value not in known:
         raise UserError(f"{where}: there is no {value!r}: known are {', '.join(str(k) for k in known)}")
-
-
-def expand(study: Study) -> Expansion:
-    """Every run of every experiment, once. Raises UserError for an experiment that starts from itself."""
-    runs: dict[str, RunSpec] = {}
-    experiments: dict[str, list[dict]] = {}
-
-    def expand_experiment(name: str, below: tuple[str, ...]) -> list[dict]:
-        if name in below:
-            raise UserError(f"experiments.{name}.init: starts from itself ({' -> '.join((*below, name))})")
-        if name not in experiments:
-            experiment = study.experiments[name]
-            parents = {init: expand_experiment(init, (*below, name)) for init in experiment.init if init != SCRATCH}
-            experiments[name] = list(_expand_one(study, name, parents, runs))
-        return experiments[name]
-
-    for name in study.experiments:
-        expand_experiment(name, ())
-    return Expansion(runs, {name: experiments[name] for name in study.experiments})
-
-
-def _expand_one(study: Study, name: str, parents: dict[str, list[dict]], runs: dict[str, RunSpec]):
-    experiment = study.experiments[name]
-    splits = experiment.splits or study.datasets[experiment.dataset].splits
-    for model, init, fraction, split, seed in product(
-        experiment.models, experiment.init, experiment.label_fractions, splits, study.seeds
-    ):
-        parent = None if init == SCRATCH else _parent(study, name, init, parents[init], model, seed)
-        spec = _spec(study, experiment, model, parent, fraction, split, seed)
-        runs[spec.run] = spec
-        yield {
-            "run": spec.run,
-            "model": model,
-            "dataset": experiment.dataset,
-            "split": split,
-            "label_fraction": fraction,
-            "init": init,
-            "seed": seed,
-        }
-
-
-def _parent(study: Study, name: str, init: str, candidates: list[dict], model: str, seed: int) -> str:
-    """The one run of experiment `init` with this seed, of this model or of the one it may start from."""
-    for source in (model, study.models[model].init_from):
-        found = {c["run"] for c in candidates if c["model"] == source and c["seed"] == seed}
-        if len(found) == 1:
-            return found.pop()
-        if found:
-            raise UserError(
-                f"experiments.{name}.init: {init} has {len(found)} runs of {source!r}, seed {seed}: one is needed"
-            )
-    raise UserError(
-        f"experiments.{name}.init: {init} has no run of {model!r}; add it there or set models.{model}.init_from"
-    )
-
-
-def _spec(study, experiment: Experiment, model: str, parent: str | None, fraction: float, split: int, seed: int):
-    config = study.models[model]
-    dataset = study.datasets[experiment.dataset]
-    return RunSpec(
-        task=experiment.task,
-        model=model,
-        build=config.build,
-        options={**default_options(config.build), **config.options},
-        clip=study.clip(model),
-        extra_frames=model_module(config.build).CARD.extra_frames,
-        dataset=experiment.dataset,
-        dataset_key=study.motion_root.name if study.is_generated(experiment.dataset) else dataset.layout,
-        split=split,
-        label_fraction=fraction,
-        init=parent,
-        recipe=study.recipes[experiment.recipe],
-        views=study.views,
-        seed=seed,
-        threads=study.threads,
-    )

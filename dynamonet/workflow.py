@@ -3,7 +3,9 @@
 import sys
 
 from dynamonet.errors import UserError
-from dynamonet.study import Expansion, Study, check_roots, expand, load_study, read_config
+from dynamonet.expansion import Expansion, expand
+from dynamonet.models.catalogue import model_module
+from dynamonet.study import Study, check_roots, load_study, read_config
 
 
 def open_study(config: dict, default: str | None) -> tuple[Study, Expansion]:
@@ -31,14 +33,21 @@ def manifest_of(study: Study, runs: Expansion, run: str) -> str:
     return f"{study.directory}/manifests/{runs.runs[run].dataset}.parquet"
 
 
-def parent_weights(study: Study, runs: Expansion, run: str) -> list[str]:
-    """Weights and record of the run that this one starts from, if any."""
-    parent = runs.runs[run].init
-    return (
-        []
-        if parent is None
-        else [f"{study.directory}/runs/{parent}/{name}" for name in ("model.safetensors", "fit.json")]
-    )
+def initial_weights(study: Study, runs: Expansion, run: str) -> list[str]:
+    """Weights and record of the run that this one starts from, or the spec of its checkpoint; neither from scratch."""
+    spec = runs.runs[run]
+    if spec.checkpoint is not None:
+        return [f"{study.directory}/checkpoints/{spec.checkpoint.name}.spec.json"]
+    if spec.init is None:
+        return []
+    return [f"{study.directory}/runs/{spec.init}/{name}" for name in ("model.safetensors", "fit.json")]
+
+
+def flow_specs(study: Study, runs: Expansion, run: str) -> list[str]:
+    """The spec that says where the stored optical flow lies, if the run's model takes it."""
+    spec = runs.runs[run]
+    stored = model_module(spec.build).CARD.stored_flow
+    return [f"{study.directory}/flow/{spec.dataset}.spec.json"] if stored else []
 
 
 def record_paths(study: Study, runs: Expansion) -> list[str]:

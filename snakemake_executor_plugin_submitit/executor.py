@@ -17,7 +17,7 @@ from snakemake_executor_plugin_submitit.holder import hold
 from snakemake_executor_plugin_submitit.recovery import find_jobs
 from snakemake_executor_plugin_submitit.registry import Entry, Registry, job_key
 from snakemake_executor_plugin_submitit.request import Request, RequestError, request_of
-from snakemake_executor_plugin_submitit.scheduler import Local, Patience, Slurm, Unavailable
+from snakemake_executor_plugin_submitit.scheduler import Local, Patience, Slurm, State, Unavailable
 from snakemake_executor_plugin_submitit.submit import SubmissionRefused, Submitter
 
 ROOT = Path(".snakemake/submitit")
@@ -146,6 +146,7 @@ class Executor(RemoteExecutor):
     def _look(self) -> None:
         for active in list(self.active.values()):
             if watch.succeeded(active.entry):
+                self._tell(active)
                 self._over(active)
         if self.active and self.questions.is_due():
             self._ask()
@@ -165,8 +166,7 @@ class Executor(RemoteExecutor):
         changed = False
         for active in list(self.active.values()):
             state = states.get(active.entry.job_id)
-            for line in active.watched.news(state):
-                self.logger.warning(f"{active.entry.name}: {line}")
+            self._tell(active, state)
             verdict = active.watched.judge(state)
             changed |= active.watched.changed
             if verdict is watch.Verdict.SUCCEEDED:
@@ -176,6 +176,10 @@ class Executor(RemoteExecutor):
             elif verdict is watch.Verdict.FAILED:
                 self._over(active, reason=watch.reason(active.entry, self.scheduler.details(active.entry.job_id)))
         self.questions.asked(changed)
+
+    def _tell(self, active: Active, state: State | None = None) -> None:
+        for line in active.watched.news(state):
+            self.logger.warning(f"{active.entry.name}: {line}")
 
     def _over(self, active: Active, reason: str | None = None) -> None:
         """Report a job that has ended to Snakemake."""

@@ -14,9 +14,10 @@ from tiny_study import TINY
 
 from dynamonet.data.manifest import prepare
 from dynamonet.data.motion_layouts import generate
+from dynamonet.expansion import expand
 from dynamonet.files import write_json
 from dynamonet.spec_files import dataset_spec, model_spec, write_specs
-from dynamonet.study import expand, load_study
+from dynamonet.study import load_study
 
 
 def pytest_configure(config):

@@ -25,39 +25,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from slurm_configuration import DEVICES, configuration
 
 DAEMONS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd")
 CLIENTS = ("mariadb", "mariadb-install-db", "sacct", "sacctmgr", "sbatch", "scontrol", "srun")
 PATH = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
-# slurmd takes a GPU's file only if it is a character device; these exist on every machine.
-DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
-
-# config_overrides: nodes may have more than the machine. linuxproc, none, linux: no cgroup is made.
-# MinJobAge: how long squeue and scontrol know an ended job.
-SLURM_CONF = """
-ClusterName=loopback SlurmUser=root AuthType=auth/munge AuthInfo=socket={root}/munge/socket MailProg=/bin/true
-SlurmctldHost={host}(127.0.0.1) SlurmctldPort={ports[1]} StateSaveLocation={root}/state SlurmdSpoolDir={root}/spool/%n
-SlurmctldLogFile={root}/log/slurmctld.log SlurmctldPidFile={root}/run/slurmctld.pid SlurmdTimeout={slurmd_timeout}
-SlurmdLogFile={root}/log/slurmd-%n.log SlurmdPidFile={root}/run/slurmd-%n.pid SlurmdParameters=config_overrides
-ProctrackType=proctrack/linuxproc TaskPlugin=task/none JobAcctGatherType=jobacct_gather/linux JobAcctGatherFrequency=0
-SelectType=select/cons_tres SelectTypeParameters=CR_Core_Memory GresTypes=gpu MpiDefault=none ReturnToService=2
-SchedulerParameters=bf_interval=5,sched_interval=5,batch_sched_delay=1,default_queue_depth=500 JobRequeue=1
-PreemptType=preempt/partition_prio PreemptMode=REQUEUE KillWait=10 MinJobAge=3600 MaxArraySize=1001
-AccountingStorageType=accounting_storage/slurmdbd AccountingStorageTRES=gres/gpu AccountingStorageHost=127.0.0.1
-AccountingStoragePort={ports[0]} AccountingStoragePass=socket={root}/munge/socket
-"""
-PARTITIONS = """
-PartitionName=gpu Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=20 MaxTime=2-00:00:00
-PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF
-PartitionName=brief Nodes=ALL PriorityTier=1 MaxTime=00:10:00
-"""
-SLURMDBD_CONF = """
-AuthType=auth/munge AuthInfo=socket={root}/munge/socket SlurmUser=root
-DbdHost={host} DbdAddr=127.0.0.1 DbdPort={ports[0]} LogFile={root}/log/slurmdbd.log PidFile={root}/run/slurmdbd.pid
-StorageType=accounting_storage/mysql StorageHost=localhost StorageUser=root StorageLoc=slurm
-"""
-# Never used, but without it slurmd looks for the machine's cgroups, and may stop.
-CGROUP_CONF = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n"
 
 
 def missing() -> str | None:
@@ -73,9 +45,8 @@ class Cluster:
     """One controller, one accounting database and nodes n1, n2, ..., all on this machine.
 
     Partitions: `gpu` (the default; preempted jobs are requeued after 20 s of grace), `high` (preempts), `brief` (10
-    minutes). Without `preempt_signal` a preempted job gets SIGTERM only, not the signal of its --signal.
-    `slurmd_timeout`: with 5 to 15 s a dead node is noticed 25 to 35 s after its death, with 30 s after 35 to 50 s.
-    `settings` are added to slurm.conf or replace what is there.
+    minutes). `settings` are added to slurm.conf or replace what is there: with a SlurmdTimeout of 5 to 15 s (the
+    default) a dead node is noticed 25 to 35 s after its death, with 30 s after 35 to 50 s.
     """
 
     root: Path
@@ -83,8 +54,6 @@ class Cluster:
     cpus: int = 4
     mem_mb: int = 16000
     gpus: int = 2
-    preempt_signal: bool = True
-    slurmd_timeout: int = 15
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -251,21 +220,9 @@ class Cluster:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
             (self.root / folder).chmod(0o755)  # other users' jobs come here too
         host = socket.gethostname().partition(".")[0]
-        values = dict(root=self.root, host=host, ports=ports, slurmd_timeout=self.slurmd_timeout)
-        settings = dict(entry.split("=", 1) for entry in SLURM_CONF.format(**values).split())
-        if self.preempt_signal:
-            settings["SlurmctldParameters"] = "preempt_send_user_signal"
-        lines = [f"{name}={value}" for name, value in (settings | dict(self.settings)).items()]
-        node = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs={self.cpus} RealMemory={self.mem_mb} Gres=gpu:{self.gpus}"
-        lines += [f"NodeName={name} Port={port} {node}" for name, port in zip(self.names, ports[2:], strict=True)]
-        gpus = f"NodeName=n[1-{self.nodes}] Name=gpu File={','.join(DEVICES[: self.gpus])}\n" if self.gpus else ""
-        files = {
-            "slurm.conf": "\n".join(lines) + PARTITIONS,
-            "gres.conf": gpus,
-            "cgroup.conf": CGROUP_CONF,
-            "slurmdbd.conf": "\n".join(SLURMDBD_CONF.format(**values).split()) + "\n",
-            "munge/key-file": os.urandom(64).hex(),
-        }
+        hardware = dict(cpus=self.cpus, mem_mb=self.mem_mb, gpus=self.gpus)
+        files = configuration(self.root, host, ports, self.settings, self.names, **hardware)
+        files["munge/key-file"] = os.urandom(64).hex()
         for name, text in files.items():
             (self.root / name).touch()
             (self.root / name).chmod(0o644 if name == "slurm.conf" else 0o600)
@@ -325,9 +282,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A SLURM cluster on loopback.")
     parser.add_argument("command", choices=("up", "down", "env"))
     parser.add_argument("--root", type=Path, required=True)
-    for name in ("nodes", "cpus", "mem_mb", "gpus", "slurmd_timeout"):
+    for name in ("nodes", "cpus", "mem_mb", "gpus"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Cluster, name))
-    parser.add_argument("--no-preempt-signal", dest="preempt_signal", action="store_false")
     arguments = vars(parser.parse_args())
     command = arguments.pop("command")
     cluster = Cluster(**arguments)

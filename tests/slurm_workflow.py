@@ -15,23 +15,33 @@ announce_holders(workflow)
 localrules: all
 """
 TRAINER = '''
-"""Counts to its second argument, a tenth of a second a step, and can be stopped and go on."""
+"""Works until it has been told to stop as often as its second argument says; saves how often that was."""
 import pathlib, signal, sys, time
-out, steps = pathlib.Path(sys.argv[1]), int(sys.argv[2])
-state, stop = out.with_suffix(".state"), []
+out, wanted = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+state, told = out.with_suffix(".state"), []
 for number in (signal.SIGTERM, signal.SIGUSR2):
-    signal.signal(number, lambda number, frame: stop.append(number))
-step = int(state.read_text()) if state.exists() else 0
-print(f"from {step}", flush=True)
-while step < steps and not stop:
+    signal.signal(number, lambda number, frame: told.append(number))
+stops = int(state.read_text()) if state.exists() else 0
+print(f"from {stops}", flush=True)
+while stops < wanted and not told:
     time.sleep(0.1)
-    step += 1
-if step < steps:
-    state.write_text(str(step))
-    print(f"saved at {step}", flush=True)
+if stops < wanted:
+    state.write_text(str(stops + 1))
+    print(f"saved at {stops + 1}", flush=True)
     sys.exit(75)
 out.write_text("done")
 '''
+HELD = """
+rule all:
+    input: expand("out/{i}.txt", i=range(4))
+rule one:
+    output: "out/{i}.txt"
+    resources: runtime=10, mem_mb=100, cpus_per_task=2
+    shell:
+        "echo $SLURMD_NODENAME >> starts.{wildcards.i}; until test -e release; do sleep 0.2; done; "
+        "echo {wildcards.i} > {output}"
+"""
+"""Four jobs, at most two of them on a node: each notes its start, and ends when the test says so."""
 ARGUMENTS = ("--executor", "submitit", "--jobs", "100", "--seconds-between-status-checks", "1", "--rerun-incomplete")
 
 
@@ -71,11 +81,11 @@ class Workflow:
         self.started.append(process)
         return process
 
-    def run(self, *arguments: str, timeout_s: float = 150) -> str:
+    def run(self, *arguments: str, timeout_s: float = 400) -> str:
         """Run Snakemake to its end; returns what it said."""
         return self.wait(self.start(*arguments), timeout_s)
 
-    def wait(self, process: subprocess.Popen, timeout_s: float = 150) -> str:
+    def wait(self, process: subprocess.Popen, timeout_s: float = 400) -> str:
         try:
             self.code = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -88,7 +98,7 @@ class Workflow:
         rows = (line.rsplit("|", 3) for line in text.splitlines())
         return [(job, state, name) for job, state, name, folder in rows if folder == str(self.folder)]
 
-    def until(self, condition, what: str, timeout_s: float = 60):
+    def until(self, condition, what: str, timeout_s: float = 300):
         """Wait for a condition; returns its value."""
         end = time.monotonic() + timeout_s
         while not (value := condition()):
@@ -101,7 +111,25 @@ class Workflow:
     def running(self, count: int) -> None:
         self.until(lambda: sum(state == "RUNNING" for _, state, _ in self.queue()) >= count, f"{count} running jobs")
 
-    def lines(self, name: str) -> list[str]:
+    def nodes(self) -> list[list[str]]:
+        """Of each of the HELD jobs: the node of every start."""
+        return [self.lines(f"starts.{i}") for i in range(4)]
+
+    def starts(self) -> list[int]:
+        return [len(nodes) for nodes in self.nodes()]
+
+    def begun(self) -> None:
+        """Wait until all HELD jobs are at work."""
+        self.until(lambda: all(self.starts()), "the four jobs to start")
+
+    def release(self) -> None:
+        (self.folder / "release").touch()
+
+    def says(self, process: subprocess.Popen, text: str, times: int = 1) -> None:
+        """Wait until Snakemake has said a text that often."""
+        self.until(lambda: process.output.read_text().count(text) >= times, f"{text!r}, {times} times")
+
+    def lines(self, name: str | Path) -> list[str]:
         path = self.folder / name
         return path.read_text().splitlines() if path.exists() else []
 

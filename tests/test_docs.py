@@ -40,7 +40,8 @@ def test_the_documented_baseline_is_a_baseline(tmp_path, monkeypatch):
 def test_a_study_is_expanded_without_torch():
     code = """
 import sys
-from dynamonet.study import expand, load_study, read_config
+from dynamonet.expansion import expand
+from dynamonet.study import load_study, read_config
 expand(load_study(read_config("config/demo.yaml")))
 print("torch" in sys.modules)
 """

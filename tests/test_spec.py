@@ -3,8 +3,9 @@ import json
 import pytest
 
 from dynamonet.errors import UserError
+from dynamonet.expansion import expand
 from dynamonet.spec import load_spec
-from dynamonet.study import expand, load_study
+from dynamonet.study import load_study
 
 
 @pytest.fixture

@@ -5,8 +5,20 @@ import yaml
 from tiny_study import ROOT
 
 from dynamonet.errors import UserError
+from dynamonet.expansion import expand
 from dynamonet.spec_files import dataset_spec, resolved, spec_paths, write_specs
-from dynamonet.study import check_roots, expand, load_study, read_config
+from dynamonet.study import check_roots, load_study, read_config
+
+RELEASED = {"path": "r3d18.pth", "sha256": "0123456789abcdef" * 4, "format": "3d_resnets"}
+
+
+@pytest.fixture
+def from_checkpoint(tiny) -> dict:
+    """The tiny study, with runs that start from a released checkpoint beside others from scratch."""
+    tiny["checkpoints"] = {"r3d18": dict(RELEASED)}
+    tiny["experiments"]["labels"]["init"] = ["scratch", "r3d18"]
+    tiny["claims"] = {}
+    return tiny
 
 
 def test_every_shipped_study_expands():
@@ -68,6 +80,35 @@ def test_a_changed_parent_is_a_new_run(tiny):
     assert before.isdisjoint(expand(load_study(tiny)).runs)
 
 
+def runs_of(study: dict, init: str) -> dict:
+    expansion = expand(load_study(study))
+    return {r["run"]: expansion.runs[r["run"]] for r in expansion.experiments["labels"] if r["init"] == init}
+
+
+def test_a_run_starts_from_a_released_checkpoint(from_checkpoint):
+    runs = runs_of(from_checkpoint, "r3d18")
+    assert len(runs) == 2 * 2
+    for spec in runs.values():
+        assert spec.init is None
+        assert spec.checkpoint.model_dump() == {
+            "name": "r3d18",
+            "format": "3d_resnets",
+            "sha256": RELEASED["sha256"],
+            "classifier": False,
+        }
+    assert all(spec.checkpoint is None for spec in runs_of(from_checkpoint, "scratch").values())
+
+
+def test_a_moved_checkpoint_is_the_same_run_and_another_one_is_not(from_checkpoint):
+    before, scratch = runs_of(from_checkpoint, "r3d18").keys(), runs_of(from_checkpoint, "scratch").keys()
+    from_checkpoint["checkpoints"]["r3d18"]["path"] = "/elsewhere/r3d18.pth"
+    assert runs_of(from_checkpoint, "r3d18").keys() == before
+    for change in ({"sha256": "f" * 64}, {"classifier": True}):
+        from_checkpoint["checkpoints"]["r3d18"] = {**RELEASED, **change}
+        assert runs_of(from_checkpoint, "r3d18").keys().isdisjoint(before)
+    assert runs_of(from_checkpoint, "scratch").keys() == scratch
+
+
 def test_run_names_are_readable(tiny):
     for run in expand(load_study(tiny)).runs:
         assert re.fullmatch(r"(pretrain-)?[a-z0-9_]+-[a-z0-9_]+\.\d(-50pct)?-s0-[0-9a-f]{8}", run)
@@ -92,6 +133,21 @@ def test_run_names_are_readable(tiny):
         (
             lambda s: s["experiments"]["ucf101"].update(init=["imagenet"]),
             "experiments.ucf101.init: there is no 'imagenet'",
+        ),
+        (
+            lambda s: s.update(checkpoints={"r3d18": {**RELEASED, "format": "caffe"}}),
+            "checkpoints.r3d18.format: Input should be '3d_resnets'",
+        ),
+        (lambda s: s.update(checkpoints={"r3d18": {**RELEASED, "sha256": "1f"}}), "checkpoints.r3d18.sha256: String"),
+        (lambda s: s.update(checkpoints={"labels": RELEASED}), "checkpoints: 'labels' means something else"),
+        (lambda s: s.update(checkpoints={"scratch": RELEASED}), "checkpoints: 'scratch' means something else"),
+        (lambda s: s.update(checkpoints={"r3d-18": RELEASED}), "checkpoints: 'r3d-18' is not a name"),
+        (
+            lambda s: (
+                s.update(checkpoints={"r3d18": RELEASED}),
+                s["experiments"]["kinetics400"].update(init=["r3d18"]),
+            ),
+            "experiments.kinetics400.init: model 'slow_r50' takes no checkpoint of format '3d_resnets'",
         ),
         (lambda s: s["claims"]["pretraining"]["control"].update(model="c3d"), "claims.pretraining.control.model"),
         (lambda s: s.update(name="../evil"), "is not a name"),
@@ -136,6 +192,18 @@ def test_a_missing_root_is_named(tiny):
         check_roots(load_study(tiny))
 
 
+def test_a_missing_checkpoint_is_named(from_checkpoint, tmp_path):
+    for name, dataset in from_checkpoint["datasets"].items():
+        (tmp_path / name).mkdir()
+        dataset["root"] = str(tmp_path / name)
+    path = tmp_path / "r3d18.pth"
+    from_checkpoint["checkpoints"]["r3d18"]["path"] = str(path)
+    with pytest.raises(UserError, match=rf"checkpoints\.r3d18\.path: the file {path} does not exist"):
+        check_roots(load_study(from_checkpoint))
+    path.touch()
+    check_roots(load_study(from_checkpoint))
+
+
 def test_a_study_file_that_is_no_mapping_is_refused(tmp_path):
     path = tmp_path / "study.yaml"
     for text, said in (("- a", "must be a mapping"), ("a: [", "is not YAML")):
@@ -154,9 +222,9 @@ def test_the_root_of_a_folder_study_comes_from_the_command_line(tiny):
     assert dataset_spec(load_study(tiny), "pool").root == "/videos/pool"
 
 
-def test_written_specs_are_those_announced(tiny, tmp_path, monkeypatch):
+def test_written_specs_are_those_announced(from_checkpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    study = load_study(tiny)
+    study = load_study(from_checkpoint)
     expansion = expand(study)
     write_specs(study, expansion)
     written = {path for path in (tmp_path / "results").rglob("*") if path.is_file()}

@@ -12,6 +12,8 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
+from dynamonet.data.crop import Square, cut
+from dynamonet.data.flow import StoredFlow, mirrored
 from dynamonet.data.sampling import epoch_order, generator, random_clip, uniform_clips
 from dynamonet.data.video import read_frames
 
@@ -38,12 +40,13 @@ CACHE_BYTES = 512 * 2**20
 class _Rows:
     """The columns that a sample needs, as plain lists: a data frame row costs more than a crop."""
 
-    def __init__(self, rows: pd.DataFrame, root: Path, keep: bool):
+    def __init__(self, rows: pd.DataFrame, root: Path, flow_root: Path | None, keep: bool):
         self.root = Path(root)
         self.ids = rows["id"].tolist()
         self.paths = rows["path"].tolist()
         self.class_indices = rows["class_index"].tolist()
         self.video_frames = rows["frames"].tolist()
+        self.flow = None if flow_root is None else StoredFlow(flow_root, rows)
         pixels = (rows["frames"] * rows["width"] * rows["height"]).sum()
         self.decoded: dict[int, np.ndarray] | None = {} if keep and 3 * pixels <= CACHE_BYTES else None
 
@@ -59,12 +62,20 @@ class _Rows:
             self.decoded[row] = read_frames(path, range(self.video_frames[row]))
         return self.decoded[row][indices]
 
+    def cut(self, row: int, indices: np.ndarray, frames: np.ndarray, square: Square, crop: int) -> torch.Tensor:
+        """A square of frames that `read` gave, with their stored flow if there is any, uint8 (C, T, crop, crop)."""
+        colours = cut(frames, square, crop)
+        if self.flow is None:
+            return colours
+        return torch.cat([colours, self.flow.cut(row, indices, frames.shape[1:3], square, crop)])
+
 
 class TrainClips(Dataset):
     """One random clip of a video; the index is `(epoch, row)`.
 
     A sample holds `video`, uint8 (C, T + extra, crop, crop), `class_index` and `row`. The crop is a square
-    with a side of `scale` times the short side, at a random place; `scale` is drawn from `scales`.
+    with a side of `scale` times the short side, at a random place; `scale` is drawn from `scales`. C is 3; with
+    `flow_root` it is 5, stored flow after the colours. Raises UserError for stored flow that does not fit.
     """
 
     def __init__(
@@ -75,8 +86,9 @@ class TrainClips(Dataset):
         seed: int,
         scales: tuple[float, ...] = (1.0,),
         flip: bool = False,
+        flow_root: Path | None = None,
     ):
-        self.rows, self.shape, self.seed = _Rows(rows, root, keep=True), shape, seed
+        self.rows, self.shape, self.seed = _Rows(rows, root, flow_root, keep=True), shape, seed
         self.scales, self.flip = scales, flip
 
     def __len__(self) -> int:
@@ -85,31 +97,41 @@ class TrainClips(Dataset):
     def __getitem__(self, index: tuple[int, int]) -> dict:
         epoch, row = index
         key = self.seed, epoch, self.rows.ids[row]
-        video_frames, frames, stride = self.rows.video_frames[row], self.shape.all_frames, self.shape.stride
-        clip = random_clip(video_frames, frames, stride, generator(*key, "clip"))
-        video = self._cropped(self.rows.read(row, clip), generator(*key, "crop"))
+        video_frames, shape = self.rows.video_frames[row], self.shape
+        clip = random_clip(video_frames, shape.all_frames, shape.stride, generator(*key, "clip"))
+        frames = self.rows.read(row, clip)
+        square = self._square(*frames.shape[1:3], generator(*key, "crop"))
+        video = self.rows.cut(row, clip, frames, square, shape.crop)
         if self.flip and generator(*key, "flip").random() < 0.5:
-            video = video.flip(-1)
+            video = mirrored(video)
         return dict(video=video, class_index=self.rows.class_indices[row], row=row)
 
-    def _cropped(self, frames: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        height, width = frames.shape[1:3]
+    def _square(self, height: int, width: int, rng: np.random.Generator) -> Square:
         side = max(1, round(min(height, width) * self.scales[rng.integers(len(self.scales))]))
         top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
-        return _square(frames, top, left, side, self.shape.crop)
+        return Square(top, left, side)
 
 
 class EvalClips(Dataset):
     """All views of a video, in one decoding pass; the index is the row.
 
     A sample holds `video`, uint8 (V, C, T + extra, crop, crop) with V = clips * crops, clips outermost,
-    `class_index` and `row`. One crop is the centre, three are the centre and both ends of the long side.
+    `class_index` and `row`. One crop is the centre, three are the centre and both ends of the long side. C and
+    `flow_root` as in `TrainClips`.
     """
 
-    def __init__(self, rows: pd.DataFrame, root: Path, shape: ClipShape, clips: int, crops: int):
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        root: Path,
+        shape: ClipShape,
+        clips: int,
+        crops: int,
+        flow_root: Path | None = None,
+    ):
         if crops not in (1, 3):
             raise ValueError(f"crops must be 1 or 3, not {crops}")
-        self.rows, self.shape, self.clips, self.crops = _Rows(rows, root, keep=False), shape, clips, crops
+        self.rows, self.shape, self.clips, self.crops = _Rows(rows, root, flow_root, keep=False), shape, clips, crops
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -124,22 +146,13 @@ class EvalClips(Dataset):
         side = min(height, width)
         halves = (1,) if self.crops == 1 else (0, 1, 2)  # how many halves of the spare length lie before the crop
         corners = [((height - side) * half // 2, (width - side) * half // 2) for half in halves]
-        squares = torch.stack([_square(frames, top, left, side, shape.crop) for top, left in corners])
+        squares = torch.stack(
+            [self.rows.cut(row, needed, frames, Square(top, left, side), shape.crop) for top, left in corners]
+        )
         views = squares[:, :, torch.from_numpy(position.reshape(self.clips, -1))]
         # (crops, C, clips, T, h, w) -> (clips * crops, C, T, h, w)
         video = views.permute(2, 0, 1, 3, 4, 5).flatten(0, 1).contiguous()
         return dict(video=video, class_index=self.rows.class_indices[row], row=row)
-
-
-def _square(frames: np.ndarray, top: int, left: int, side: int, crop: int) -> torch.Tensor:
-    """Cut a square of `side` from uint8 (T, H, W, C) and resize it to uint8 (C, T, crop, crop)."""
-    # Cropping first leaves fewer pixels to resize.
-    square = torch.from_numpy(frames)[:, top : top + side, left : left + side].permute(0, 3, 1, 2)
-    if side != crop:
-        from torchvision.transforms.v2 import functional  # slow to import, and often not needed
-
-        square = functional.resize(square.contiguous(), [crop, crop], antialias=True)
-    return square.permute(1, 0, 2, 3).contiguous()
 
 
 def batches(n: int, batch_size: int, seed: int, start_step: int, steps: int) -> Iterator[list[tuple[int, int]]]:

@@ -83,15 +83,15 @@ class World:
                 "MASTER_PORT to where the first one can be reached"
             )
 
-    def shared(self, module: nn.Module) -> nn.Module:
+    def shared(self, module: nn.Module, sync_batch_norm: bool) -> nn.Module:
         """The module with its gradients averaged over the processes after each backward pass.
 
-        Batch normalisation is then over the whole batch where torch can do that, which is on GPUs. The layers are
-        replaced in place; parameters stay the ones they are.
+        Batch normalisation is then over the whole batch, if asked for, where torch can do that, which is on GPUs. The
+        layers are replaced in place; parameters stay the ones they are.
         """
         if self.size == 1:
             return module
-        if _on_gpu(module):
+        if sync_batch_norm and _on_gpu(module):
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
         # Parameters without a gradient are looked for at every step, also because the gradients' buckets then stay
         # as they are: torch would rearrange them after the first step, and a resumed fit would add in another order.
@@ -134,7 +134,8 @@ class World:
         """For the record of a fit: over how many processes, and what batch normalisation was over."""
         about = {"world_size": self.size}
         if self.size > 1 and any(isinstance(module, _BatchNorm) for module in model.modules()):
-            about["batch_norm"] = "synchronised" if _on_gpu(model) else "per process"
+            synchronised = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
+            about["batch_norm"] = "synchronised" if synchronised else "per process"
         return about
 
     def progress(self, title: str) -> AbstractContextManager:

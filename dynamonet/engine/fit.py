@@ -1,6 +1,8 @@
 """The pretrain and train stages: from a spec, a manifest and perhaps a parent to weights and their record."""
 
 import os
+import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -8,14 +10,18 @@ from dynamonet.data.clips import ClipShape, TrainClips
 from dynamonet.data.manifest import Manifest
 from dynamonet.engine import interrupt
 from dynamonet.engine.checkpoint import remove_checkpoints
-from dynamonet.engine.device import device_name, prepare_device, seed_torch
+from dynamonet.engine.device import determinism, device_name, prepare_device, seed_torch
 from dynamonet.engine.distribution import World
+from dynamonet.engine.released import account, initialise_from_release
+from dynamonet.engine.tracking import check_trackers
 from dynamonet.engine.trainer import Trainer
+from dynamonet.engine.update import Update
 from dynamonet.engine.weights import initialise_from, save_weights
 from dynamonet.errors import UserError
+from dynamonet.models.catalogue import model_module
 from dynamonet.models.classifier import Classifier, build_classifier
 from dynamonet.records import Stopwatch, write_record
-from dynamonet.spec import DatasetSpec, RunSpec, load_spec, read_spec
+from dynamonet.spec import DatasetSpec, FlowSpec, RunSpec, load_spec, read_spec
 
 
 def clip_shape(spec: RunSpec) -> ClipShape:
@@ -35,31 +41,47 @@ def load_manifest(spec_path: Path, spec: RunSpec) -> Manifest:
     return manifest
 
 
+def flow_root(spec_path: Path, spec: RunSpec) -> Path | None:
+    """The folder of the stored optical flow that the run's model takes; None if it takes none.
+
+    Raises UserError if the study has written no such folder down.
+    """
+    if not model_module(spec.build).CARD.stored_flow:
+        return None
+    return Path(read_spec(FlowSpec, spec_path.parents[2] / "flow" / f"{spec.dataset}.spec.json").flow_root)
+
+
 def build_for(spec: RunSpec, manifest: Manifest) -> Classifier:
     """The run's model with the weights that its seed draws."""
     seed_torch(spec.seed, "weights")
     return build_classifier(spec.build, max(1, len(manifest.classes)), spec.options, spec.clip)
 
 
-def fit(spec_path: Path, workers: int = 0) -> None:
+def fit(spec_path: Path, workers: int = 0, trackers: Sequence[str] = ()) -> None:
     """Run the fit that `spec.json` describes and write its weights, log and record beside it.
 
-    workers: data-loading processes, 0 to decode in this one; not part of the result. Raises UserError for
-    a spec, manifest or parent that does not fit, VideoError for a video that breaks, and Interrupted, with a
-    checkpoint in place, where a signal has asked for it.
+    workers: data-loading processes, 0 to decode in this one. trackers: where log.jsonl is shown. Neither is part of the
+    result. Raises UserError for a spec, manifest or parent that does not fit and for a tracker that is not installed,
+    VideoError for a video that breaks, and Interrupted, with a checkpoint in place, where a signal has asked for it.
     """
     spec_path = Path(spec_path).absolute()
     spec = load_spec(spec_path)
     watch = Stopwatch()
     world = World.of(os.environ)
-    if spec.recipe.batch_size % world.size:
+    recipe = spec.recipe
+    if recipe.batch_size % (world.size * recipe.accumulation):
+        parts = f" in {recipe.accumulation} parts each" if recipe.accumulation > 1 else ""
         raise world.once(
             UserError(
-                f"{spec.run}: {world.size} processes cannot share a batch_size of {spec.recipe.batch_size}: start a "
+                f"{spec.run}: {world.size} processes cannot share a batch_size of {recipe.batch_size}{parts}: start a "
                 "number of them that divides it"
             )
         )
-    device = prepare_device(spec.threads, world.local_rank)
+    try:
+        check_trackers(trackers)
+    except UserError as error:
+        raise world.once(error) from None
+    device = prepare_device(spec.threads, world.local_rank, recipe.deterministic, recipe.precision)
     # On its own, a process stops at once while it builds; one of several would leave the others waiting.
     with world.joined(device), nullcontext() if world.size == 1 else interrupt.deferred():
         manifest = load_manifest(spec_path, spec)
@@ -67,35 +89,44 @@ def fit(spec_path: Path, workers: int = 0) -> None:
         if spec.task == "train" and not manifest.classes:
             raise UserError(f"{spec.run}: data set {spec.dataset} has no labels, so it can only be pretrained on")
         model = build_for(spec, manifest)
-        init = None if spec.init is None else initialise_from(model.net, spec, spec_path.parents[1] / spec.init)
+        init = None
+        if spec.init is not None:
+            init = initialise_from(model.net, spec, spec_path.parents[1] / spec.init)
+        elif spec.checkpoint is not None:
+            init = initialise_from_release(model.net, spec, spec_path.parents[2])
+            if world.first:
+                print(account(init), file=sys.stderr)
         origin = {"spec": spec.sha256, "manifest": manifest.sha256, "init": init and init["weights_sha256"]}
-        trainer = Trainer(spec, model.to(device), world, spec_path.parent, origin, watch)
-        clips = TrainClips(rows, manifest.root, clip_shape(spec), spec.seed, spec.recipe.crop_scales, spec.recipe.flip)
+        update = Update(spec, model.to(device), world, len(manifest.classes))
+        trainer = Trainer(spec, update, world, spec_path.parent, origin, watch)
+        shape, flow = clip_shape(spec), flow_root(spec_path, spec)
+        clips = TrainClips(rows, manifest.root, shape, spec.seed, recipe.crop_scales, recipe.flip, flow)
         with interrupt.deferred():
-            trainer.run(clips, workers)
+            trainer.run(clips, workers, trackers)
             if world.first:
                 _write_result(trainer, manifest, {"videos": len(rows), "classes": len(manifest.classes)}, init)
 
 
 def _write_result(trainer: Trainer, manifest: Manifest, counts: dict, init: dict | None) -> None:
-    spec, run_dir = trainer.spec, trainer.run_dir
-    weights_sha256 = save_weights(trainer.model.net, run_dir / "model.safetensors")
+    spec, run_dir, device = trainer.spec, trainer.run_dir, trainer.update.device
+    weights_sha256 = save_weights(trainer.update.weights(), run_dir / "model.safetensors")
     write_record(
         run_dir / "fit.json",
         spec.task,
         run=spec.run,
         spec_sha256=spec.sha256,
-        metrics={"steps": trainer.step, "final_loss": trainer.last["loss"]},
+        metrics={"steps": trainer.step, "final_loss": trainer.log.last["loss"]},
         counts=counts,
         time={**trainer.watch.read(), **trainer.speed()},
         weights_sha256=weights_sha256,
-        device=device_name(trainer.device),
+        device=device_name(device),
         provenance={
             "manifest_sha256": manifest.sha256,
             "seed": spec.seed,
             "threads": spec.threads,
             "init": init,
-            **trainer.world.provenance(trainer.model),
+            "determinism": determinism(spec.recipe, device),
+            **trainer.world.provenance(trainer.update.model),
             **trainer.attempts.provenance(trainer.step),
         },
     )

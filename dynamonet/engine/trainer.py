@@ -1,64 +1,51 @@
 """The training loop, on one process or several: resumable at any instant, and stopped by a signal between two steps."""
 
-import json
-import math
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing
+from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dynamonet.data.clips import TrainClips, batches
 from dynamonet.engine import interrupt
 from dynamonet.engine.attempts import Attempts
 from dynamonet.engine.checkpoint import load_checkpoint, save_checkpoint
-from dynamonet.engine.device import seed_torch
+from dynamonet.engine.device import nondeterministic_operator
 from dynamonet.engine.distribution import World
-from dynamonet.engine.objective import VALUES, Objective
+from dynamonet.engine.memory import is_out_of_memory
+from dynamonet.engine.objective import VALUES
+from dynamonet.engine.tracking import Trackers, open_trackers
+from dynamonet.engine.training_log import TrainingLog
+from dynamonet.engine.trouble import not_finite
+from dynamonet.engine.update import Update
+from dynamonet.engine.utilisation import mfu, peak_flops_per_s, training_flops_per_clip
 from dynamonet.errors import UserError
-from dynamonet.files import write_text
-from dynamonet.models.classifier import Classifier
-from dynamonet.recipe import Recipe
+from dynamonet.models.catalogue import model_module
+from dynamonet.recipe import ALL
 from dynamonet.records import Stopwatch
 from dynamonet.spec import RunSpec
 
 
-def learning_rate(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then a half cosine to zero. A function of the step alone, so that a restart changes nothing."""
-    if step < recipe.warmup_steps:
-        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
 class Trainer:
-    """The state of a fit: model, optimiser and step. Everything else is a function of the spec and the step."""
+    """A fit under way: the state of its updates, its log and its step. All else follows from the spec and the step."""
 
-    def __init__(self, spec: RunSpec, model: Classifier, world: World, run_dir: Path, origin: dict, watch: Stopwatch):
-        self.spec, self.model, self.world, self.origin, self.watch = spec, model, world, origin, watch
-        self.device = next(model.parameters()).device
-        self.run_dir, self.folder, self.log = run_dir, run_dir / "checkpoints", run_dir / "log.jsonl"
+    def __init__(self, spec: RunSpec, update: Update, world: World, run_dir: Path, origin: dict, watch: Stopwatch):
+        self.spec, self.update, self.world, self.origin, self.watch = spec, update, world, origin, watch
+        self.run_dir, self.folder = run_dir, run_dir / "checkpoints"
         self.attempts = Attempts(self.folder)
-        recipe = spec.recipe
-        if recipe.optimiser == "sgd":
-            self.optimiser = torch.optim.SGD(
-                model.parameters(), recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay, nesterov=True
-            )
-        else:
-            self.optimiser = torch.optim.AdamW(
-                model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
-            )
-        self.step, self.last = 0, {}
-        self.unlogged: list[Tensor] = []  # VALUES of each step since the last line of the log
-        self.wait_s, self.busy_s = 0.0, 0.0
+        self.log = TrainingLog(run_dir / "log.jsonl")
+        self.step = 0
         self._resume()
-        self.objective = world.shared(Objective(spec, model))
+        update.prepare()
 
     def _resume(self) -> None:
         """Go on from the checkpoint that rank 0 finds, if there is one that fits."""
-        state = load_checkpoint(self.folder) if self.world.first else None
+        state = load_checkpoint(self.folder, like=self.state_dict()) if self.world.first else None
         if state is not None and state["origin"] != self.origin:
             print(
                 f"{self.folder} was left by a fit on other data or from other weights: starting anew", file=sys.stderr
@@ -69,10 +56,7 @@ class Trainer:
         if state is not None:
             self._load(state)
         if self.world.first:
-            # The log may be ahead of the checkpoint, its last line cut off: those steps are done, and logged, again.
-            lines = self.log.read_text().splitlines(keepends=True) if self.log.is_file() else []
-            whole = [line for line in lines if line.endswith("\n")]
-            write_text(self.log, "".join(line for line in whole if json.loads(line)["step"] <= self.step))
+            self.log.go_on_from(self.step)
 
     def _load(self, state: dict) -> None:
         if state["world_size"] != self.world.size:
@@ -82,53 +66,53 @@ class Trainer:
                     f"{self.world.size}: start that number again, or remove it to start anew"
                 )
             )
-        self.model.net.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.last, self.unlogged = state["step"], state["last"], state["unlogged"]
-        self.wait_s, self.busy_s = state["wait_s"], state["busy_s"]
+        self.update.load_state_dict(state)
+        self.log.load_state_dict(state["log"])
+        self.step = state["step"]
         self.watch.go_on_from(state["time"])
 
-    def save(self) -> None:
-        state = {
+    def state_dict(self) -> dict:
+        return {
             "origin": self.origin,
             "world_size": self.world.size,
             "step": self.step,
-            "last": self.last,
-            "unlogged": self.unlogged,
             "time": self.watch.read(),
-            "wait_s": self.wait_s,
-            "busy_s": self.busy_s,
-            "model": self.model.net.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "log": self.log.state_dict(),
+            **self.update.state_dict(),
         }
-        save_checkpoint(self.folder, self.step, state)
 
-    def run(self, clips: TrainClips, workers: int) -> None:
-        """Do the steps that are left. Raises Interrupted after the first of them by whose end a signal has come."""
+    def run(self, clips: TrainClips, workers: int, trackers: Sequence[str] = ()) -> None:
+        """Do the steps that are left; `trackers` show the log.
+
+        Raises Interrupted after the first of them by whose end a signal has come.
+        """
         recipe, world = self.spec.recipe, self.world
-        if world.first:
-            self.attempts.begin(self.step)
-        self.objective.train()
         with interrupt.hidden_from_children():
             batches = iter(self._loader(clips, workers))
-        with world.progress(self.spec.run) as report:
+        if world.first:
+            self.attempts.begin(self.step)
+        with self._trackers(trackers) as tracked, world.progress(self.spec.run) as report:
             waiting_since = time.perf_counter()
             for batch in batches:
                 got = time.perf_counter()
-                stop = self._tell(self._update(batch))
+                values, stop = self._step(batch, clips)
                 done = time.perf_counter()
-                self.wait_s += got - waiting_since
-                self.busy_s += done - got
+                self.log.add(values, got - waiting_since, done - got)
                 waiting_since = done
                 ended = self.step == recipe.steps
-                if world.first:
-                    if self.step % recipe.log_every == 0 or ended:
-                        self._write_log()
-                    if (self.step % recipe.checkpoint_every == 0 or stop) and not ended:
-                        self.save()
-                report(self.step, recipe.steps, f"loss {self.last.get('loss', float('nan')):.3f}")
+                if self.step % recipe.log_every == 0 or ended:
+                    self.log.line(self.step, recipe.steps, learning_rate=self.update.learning_rate)
+                    if world.first:
+                        tracked.log(self.log.write(**self.speed()))
+                if world.first and (self.step % recipe.checkpoint_every == 0 or stop) and not ended:
+                    save_checkpoint(self.folder, self.step, self.state_dict())
+                report(self.step, recipe.steps, f"loss {self.log.last.get('loss', float('nan')):.3f}")
                 if stop and not ended:
                     self._stop(stop)
+
+    def _trackers(self, names: Sequence[str]) -> AbstractContextManager[Trackers]:
+        spec_dict = self.spec.model_dump(mode="json")
+        return closing(open_trackers(names if self.world.first else (), self.run_dir, spec_dict, self.step))
 
     def _loader(self, clips: TrainClips, workers: int) -> DataLoader:
         world, recipe = self.world, self.spec.recipe
@@ -138,42 +122,38 @@ class Trainer:
             clips,
             batch_sampler=shares,
             num_workers=workers,
-            pin_memory=self.device.type == "cuda",
+            pin_memory=self.update.device.type == "cuda",
             worker_init_fn=interrupt.heed_parent,
         )
 
-    def _update(self, batch: dict) -> Tensor:
-        """One step on this process's share of a batch; returns its VALUES."""
-        spec, recipe, world = self.spec, self.spec.recipe, self.world
-        video = batch["video"].to(self.device, non_blocking=True).float() / 255
-        labels = None if spec.task == "pretrain" else batch["class_index"].to(self.device, non_blocking=True)
-        # Dropout's draws are a function of the step, not of the steps before it.
-        seed_torch(spec.seed, "step", self.step, *([] if world.first else [world.rank]))
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, recipe)
-        loss, values = self.objective(video, labels)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if recipe.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.gradient_clip)
-        self.optimiser.step()
-        return values.cpu()
+    def _step(self, batch: dict, clips: TrainClips) -> tuple[Tensor, str | None]:
+        """One step; returns the mean of all processes' VALUES, and the name of a signal that one of them has received.
 
-    def _tell(self, values: Tensor) -> str | None:
-        """End a step: keep the mean of all processes' VALUES; returns the name of a signal that one has received.
-
-        Raises UserError for a loss that is not finite: nothing of the step is kept.
+        Raises UserError for a loss that is not finite, before the weights are changed by it, for a batch that does not
+        fit into memory, and for an operator that is not deterministic where the recipe wants it to be.
         """
+        own = self._gradients(batch)
         signals = torch.tensor([float(interrupt.received() is one) for one in interrupt.SIGNALS])
-        told = self.world.mean(torch.cat([values, signals]))
+        told = self.world.mean(torch.cat([own, signals]))
         values, signals = told[: len(VALUES)], told[len(VALUES) :]
         if not torch.isfinite(values[0]):
-            raise self.world.once(
-                UserError(f"{self.spec.run}: the loss is {values[0].item()} at step {self.step}; lower learning_rate")
-            )
-        self.unlogged.append(values)
+            videos = self.world.gathered([clips.rows.ids[row] for row in batch["row"].tolist()])
+            kept = not_finite(self.folder, self.state_dict(), values[0].item(), videos) if self.world.first else None
+            raise self.world.once(kept)
+        self.update.apply(self.step, values[0].item())
         self.step += 1
-        return next((one.name for one, count in zip(interrupt.SIGNALS, signals, strict=True) if count), None)
+        return values, next((one.name for one, count in zip(interrupt.SIGNALS, signals, strict=True) if count), None)
+
+    def _gradients(self, batch: dict) -> Tensor:
+        try:
+            return self.update.gradients(batch, self.step)
+        except (RuntimeError, MemoryError) as error:
+            if (refused := nondeterministic_operator(error)) is not None:
+                raise refused from error
+            if not is_out_of_memory(error):
+                raise
+        # Here, and not above: the error's traceback holds the tensors of the step.
+        raise UserError(self.update.memory_advice(batch, self.step))
 
     def _stop(self, signal_name: str) -> None:
         if self.world.first:
@@ -186,23 +166,23 @@ class Trainer:
             )
         )
 
-    def _write_log(self) -> None:
-        """Add a line with the means over the steps since the last one."""
-        means = torch.stack(self.unlogged).mean(0).tolist()
-        self.unlogged = []
-        self.last = {
-            "step": self.step,
-            "steps": self.spec.recipe.steps,
-            **{name: None if math.isnan(mean) else round(mean, 6) for name, mean in zip(VALUES, means, strict=True)},
-            "learning_rate": learning_rate(self.step - 1, self.spec.recipe),
-        }
-        with self.log.open("a") as file:
-            file.write(json.dumps({**self.last, **self.speed()}) + "\n")
-
     def speed(self) -> dict[str, float]:
-        """Training throughput and the share of time spent waiting for data, over the steps that are kept."""
-        total = max(self.wait_s + self.busy_s, 1e-9)
-        return {
-            "clips_per_s": round(self.step * self.spec.recipe.batch_size / total, 2),
-            "data_wait_share": round(self.wait_s / total, 4),
-        }
+        """Throughput, share of time spent waiting for data and, on a GPU, its peak memory and utilisation."""
+        speed = self.log.speed(self.step * self.spec.recipe.batch_size)
+        if self.update.device.type == "cuda":
+            speed["gpu_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        if self._peak is not None:
+            speed["mfu"] = round(mfu(speed["clips_per_s"], self._flops_per_clip, self._peak, self.world.size), 4)
+        return speed
+
+    @cached_property
+    def _peak(self) -> float | None:
+        """FLOP/s that a GPU could do; None where that is not known, and where parts of the network are frozen."""
+        if self.update.device.type != "cuda" or self.spec.recipe.trainable != (ALL,):
+            return None
+        return peak_flops_per_s(torch.cuda.get_device_name(self.update.device), self.spec.recipe.precision)
+
+    @cached_property
+    def _flops_per_clip(self) -> float:
+        clip, channels = self.spec.clip, model_module(self.spec.build).CARD.channels
+        return training_flops_per_clip(self.update.model.net, (channels, clip.frames, clip.crop, clip.crop))

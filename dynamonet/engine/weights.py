@@ -12,10 +12,9 @@ from dynamonet.models.classifier import build_classifier
 from dynamonet.spec import RunSpec
 
 
-def save_weights(net: nn.Module, path: Path) -> str:
-    """Write the state dict as safetensors and return the file's SHA-256."""
-    state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
-    content = save(state)
+def save_weights(state: dict[str, Tensor], path: Path) -> str:
+    """Write a state dict as safetensors and return the file's SHA-256."""
+    content = save({key: value.detach().cpu().contiguous() for key, value in state.items()})
     write_bytes(path, content)
     return sha256_bytes(content)
 

@@ -25,7 +25,7 @@ def measure_speed(model: nn.Module, video: Tensor) -> dict[str, float]:
     model.eval()
     latency_ms = [1e3 * seconds for seconds in _timed(model, video, RUNS)]
     batch = video.expand(BATCH_SIZE, *video.shape[1:]).contiguous()
-    before_mib = _reset_peak_mib(video.device)
+    before_mib = reset_peak_mib(video.device)
     seconds = statistics.median(_timed(model, batch, max(3, RUNS // 4)))
     tenths = statistics.quantiles(latency_ms, n=10)
     return {
@@ -34,37 +34,40 @@ def measure_speed(model: nn.Module, video: Tensor) -> dict[str, float]:
         "latency_ms_p90": round(tenths[-1], 3),
         "clips_per_s": round(BATCH_SIZE / seconds, 2),
         "batch_size": BATCH_SIZE,
-        "peak_memory_mib": round(_peak_mib(video.device) - before_mib, 1),
+        "peak_memory_mib": round(peak_mib(video.device) - before_mib, 1),
     }
 
 
 def _timed(model: nn.Module, video: Tensor, runs: int) -> list[float]:
     times_s = []
     for run in range(WARM_UP + runs):
-        _synchronise(video.device)
+        synchronise(video.device)
         began = time.perf_counter()
         model(video)
-        _synchronise(video.device)
+        synchronise(video.device)
         if run >= WARM_UP:
             times_s.append(time.perf_counter() - began)
     return times_s
 
 
-def _synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device) -> None:
+    """Wait for what a GPU has been given to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _reset_peak_mib(device: torch.device) -> float:
+def reset_peak_mib(device: torch.device) -> float:
+    """Forget the peak of memory so far; returns what is in use now, in MiB: of the GPU, or resident."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device) / 2**20
     if CLEAR_REFS.exists():
         CLEAR_REFS.write_text("5")  # resets the kernel's record of the largest resident size
-    return _peak_mib(device)
+    return peak_mib(device)
 
 
-def _peak_mib(device: torch.device) -> float:
+def peak_mib(device: torch.device) -> float:
+    """The peak of memory in MiB since `reset_peak_mib`."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     status = Path("/proc/self/status")

@@ -7,6 +7,7 @@ import torch
 from dynamonet.engine.device import device_name, prepare_device, seed_torch
 from dynamonet.measure.cost import count_cost
 from dynamonet.measure.speed import measure_speed
+from dynamonet.models.catalogue import model_module
 from dynamonet.models.classifier import build_classifier
 from dynamonet.records import Stopwatch, write_record
 from dynamonet.spec import ModelSpec, read_spec
@@ -20,7 +21,7 @@ def measure(spec_path: Path) -> None:
     device = prepare_device(spec.threads)
     seed_torch("measure")
     model = build_classifier(spec.build, spec.num_classes, spec.options, spec.clip)
-    video = torch.rand(1, 3, spec.clip.frames, spec.clip.crop, spec.clip.crop)
+    video = torch.rand(1, model_module(spec.build).CARD.channels, spec.clip.frames, spec.clip.crop, spec.clip.crop)
     cost = count_cost(model, video)
     speed = measure_speed(model.to(device), video.to(device))
     views = spec.views.clips * spec.views.crops

@@ -6,6 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 KINETICS_MEAN = (0.45, 0.45, 0.45)
 KINETICS_STD = (0.225, 0.225, 0.225)
+COLOURS = 3
+"""Channels of a clip that are colours, red first; stored flow, where a model takes it, follows as two more."""
+FLOW_ZERO, FLOW_STEPS = 128, 127
+"""Flow as a channel of a clip, uint8: the value of no motion, and the steps above and below it."""
+FLOW_BOUND, FLOW_SIDE = 20.0, 256
+"""The motion of `FLOW_STEPS` steps, in pixels of a frame whose shorter side has so many pixels."""
 
 
 class Frozen(BaseModel):
@@ -41,5 +47,13 @@ class ModelCard(Frozen):
         default=KINETICS_MEAN, description="per-channel mean in [0, 1]; None: the network normalises itself"
     )
     std: tuple[float, float, float] = KINETICS_STD
+    stored_flow: bool = Field(
+        default=False, description="the clip's channels are red, green, blue and stored flow, right and down"
+    )
     published: tuple[PublishedValue, ...] = ()
     source: str = Field(description="where the implementation comes from")
+
+    @property
+    def channels(self) -> int:
+        """C, channels of the clip."""
+        return COLOURS + 2 if self.stored_flow else COLOURS

@@ -1,20 +1,22 @@
-"""Finds models by name: one file each in `baselines/`, and DynamoNet itself. Free of torch."""
+"""Finds models by name: one file each in `baselines/`, DynamoNet and its variants. Free of torch."""
 
 import importlib
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import baselines
 from dynamonet.errors import UserError
 from dynamonet.models.card import ModelCard
+from dynamonet.models.release import Release
 
 BASELINES = Path(baselines.__file__).parent
-OWN = {"dynamonet": "dynamonet.models.dynamonet"}
+OWN = {name: f"dynamonet.models.{name}" for name in ("dynamonet", "two_stream_raft", "two_stream_stored")}
 
 
 def model_names() -> list[str]:
-    """Every model a study may name: DynamoNet and one per file in `baselines/`."""
+    """Every model a study may name: DynamoNet and its variants, and one per file in `baselines/`."""
     found = sorted(path.stem for path in BASELINES.glob("*.py") if not path.stem.startswith("_"))
     return [*OWN, *(name for name in found if name not in OWN)]
 
@@ -41,6 +43,33 @@ def default_options(name: str) -> dict:
     """The options that `build` of model `name` takes, with their defaults."""
     parameters = inspect.signature(model_module(name).build).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in ("num_classes", "clip")}
+
+
+def release_of(name: str, release_format: str) -> Release:
+    """How model `name` takes checkpoints of this format. Raises UserError if it does not."""
+    releases = getattr(model_module(name), "RELEASES", {})
+    if release_format not in releases:
+        raise UserError(
+            f"model {name!r} takes no checkpoint of format {release_format!r}: it takes {', '.join(releases) or 'none'}"
+        )
+    return releases[release_format]
+
+
+def with_options_of(other: Callable) -> Callable[[Callable], Callable]:
+    """Decorates a `build(num_classes, clip, ..., **options)` that hands its options on to the `build` of another model.
+
+    They then count as its own, with the defaults they have there.
+    """
+
+    def decorated(build: Callable) -> Callable:
+        signature = inspect.signature(build)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        names = {p.name for p in own}
+        handed_on = [p for p in inspect.signature(other).parameters.values() if p.name not in names]
+        build.__signature__ = signature.replace(parameters=[*own, *handed_on])
+        return build
+
+    return decorated
 
 
 def check_options(name: str, options: dict) -> None:

@@ -24,8 +24,20 @@ class Classifier(nn.Module):
             self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1, 1), persistent=False)
 
     def forward(self, video: Tensor) -> ModelOutput:
-        output = self.net((video - self.mean) / self.std if self.normalises else video)
+        output = self.net(self._normalised(video))
         return output if isinstance(output, ModelOutput) else ModelOutput(logits=output)
+
+    def motion_representation(self, video: Tensor) -> Tensor:
+        """The motion of each frame as a vector, (N, T, d), of a network that has such a representation.
+
+        Raises UserError for one that has none.
+        """
+        if not hasattr(self.net, "motion_representation"):
+            raise UserError(f"{type(self.net).__name__} has no motion representation: use a model that predicts frames")
+        return self.net.motion_representation(self._normalised(video))
+
+    def _normalised(self, video: Tensor) -> Tensor:
+        return (video - self.mean) / self.std if self.normalises else video
 
 
 def build_classifier(name: str, num_classes: int, options: dict, clip: Clip) -> Classifier:

@@ -1,97 +1,143 @@
-"""3D-ResNet backbones of Hara et al. (CVPR 2018), with the parameter names of 3D-ResNets-PyTorch."""
+"""3D-ResNet and 3D-ResNeXt backbones of Hara et al. (CVPR 2018), with the parameter names of 3D-ResNets-PyTorch.
 
-from itertools import pairwise
+Geometry, widths, shortcut types and initialisation are those of kenshohara/3D-ResNets-PyTorch (models/resnet.py,
+models/resnext.py).
+"""
 
+from collections.abc import Callable
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 BLOCKS_PER_STAGE = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BACKBONES = {"resnet": tuple(BLOCKS_PER_STAGE), "resnext": (50, 101)}
+SHORTCUTS = ("B", "A")
 
 
-def conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv3d:
-    return nn.Conv3d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+def conv(inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1) -> nn.Conv3d:
+    return nn.Conv3d(inputs, outputs, size, stride, padding=size // 2, groups=groups, bias=False)
 
 
 class BasicBlock(nn.Module):
-    expansion = 1
+    """Two 3 x 3 x 3 convolutions. `gate` is applied to their result before the shortcut is added."""
 
-    def __init__(self, inputs: int, planes: int, stride: int = 1, downsample: nn.Module | None = None):
+    def __init__(
+        self, inputs: int, middle: int, outputs: int, stride: int, groups: int, downsample: nn.Module, gate: nn.Module
+    ):
         super().__init__()
-        self.conv1 = conv(inputs, planes, 3, stride)
-        self.bn1 = nn.BatchNorm3d(planes)
-        self.conv2 = conv(planes, planes, 3)
-        self.bn2 = nn.BatchNorm3d(planes)
+        self.conv1 = conv(inputs, middle, 3, stride, groups)
+        self.bn1 = nn.BatchNorm3d(middle)
+        self.conv2 = conv(middle, outputs, 3, groups=groups)
+        self.bn2 = nn.BatchNorm3d(outputs)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
+        self.stc = gate
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
+        shortcut = self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(x)) + shortcut)
+        return self.relu(self.stc(self.bn2(self.conv2(x))) + shortcut)
 
 
 class Bottleneck(nn.Module):
-    expansion = 4
+    """Convolutions of 1, 3 x 3 x 3 (grouped in a ResNeXt) and 1; `gate` as in `BasicBlock`."""
 
-    def __init__(self, inputs: int, planes: int, stride: int = 1, downsample: nn.Module | None = None):
+    def __init__(
+        self, inputs: int, middle: int, outputs: int, stride: int, groups: int, downsample: nn.Module, gate: nn.Module
+    ):
         super().__init__()
-        self.conv1 = conv(inputs, planes, 1)
-        self.bn1 = nn.BatchNorm3d(planes)
-        self.conv2 = conv(planes, planes, 3, stride)
-        self.bn2 = nn.BatchNorm3d(planes)
-        self.conv3 = conv(planes, planes * self.expansion, 1)
-        self.bn3 = nn.BatchNorm3d(planes * self.expansion)
+        self.conv1 = conv(inputs, middle, 1)
+        self.bn1 = nn.BatchNorm3d(middle)
+        self.conv2 = conv(middle, middle, 3, stride, groups)
+        self.bn2 = nn.BatchNorm3d(middle)
+        self.conv3 = conv(middle, outputs, 1)
+        self.bn3 = nn.BatchNorm3d(outputs)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
+        self.stc = gate
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
+        shortcut = self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+        return self.relu(self.stc(self.bn3(self.conv3(x))) + shortcut)
+
+
+class ZeroPaddedShortcut(nn.Module):
+    """Shortcut type A, without parameters: every `stride`-th position, and zeros for the channels that are new.
+
+    Unlike in the repository, which detaches it, the gradient flows through the shortcut.
+    """
+
+    def __init__(self, new_channels: int, stride: int):
+        super().__init__()
+        self.new_channels, self.stride = new_channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        step = self.stride
+        return F.pad(x[:, :, ::step, ::step, ::step], (0, 0, 0, 0, 0, 0, 0, self.new_channels))
 
 
 class ResNet3D(nn.Module):
     """Backbone without classifier. `forward` returns the feature maps of the stem and of the four stages.
 
     Input (N, 3, T, H, W), normalised. The stem keeps time and halves space; a max-pool halves both before
-    the first stage; the later stages halve both again. Shortcut type B. `width` is the number of channels of
-    the stem (64 in the paper), `stem_frames` the temporal size of its kernel (7 in the paper).
+    the first stage; the later stages halve both again. `channels` are those of the five maps.
+
+    depth: 10, 18, 34, 50 or 101; 50 or 101 for a ResNeXt. width: channels of the stem (64 in the paper), of which
+    all other widths are multiples. stem_frames: temporal size of the stem's kernel (7 in the paper), odd.
+    kind: resnet or resnext. cardinality: groups of a ResNeXt (32 in the paper); a group has width / 16 channels in
+    the first stage. shortcut: B, a convolution where the size changes, or A, zero padding (the files of 2017 for 18
+    and 34 layers). frames: T, which a gate needs. gate: from the channels and the time steps of a stage to the module
+    at the end of each of its blocks' branches, named `stc` there; None: none.
+
+    Raises ValueError naming the argument that is out of range; in `forward`, for a clip that has not `frames`
+    frames.
     """
 
-    def __init__(self, depth: int, width: int = 64, stem_frames: int = 7):
+    def __init__(
+        self,
+        depth: int,
+        width: int = 64,
+        stem_frames: int = 7,
+        kind: str = "resnet",
+        cardinality: int = 32,
+        shortcut: str = "B",
+        frames: int | None = None,
+        gate: Callable[[int, int], nn.Module] | None = None,
+    ):
         super().__init__()
-        if depth not in BLOCKS_PER_STAGE:
-            raise ValueError(f"depth must be one of {sorted(BLOCKS_PER_STAGE)}, not {depth}")
-        block = BasicBlock if depth < 50 else Bottleneck
+        _check(depth, width, stem_frames, kind, cardinality, shortcut)
         self.conv1 = nn.Conv3d(3, width, (stem_frames, 7, 7), (1, 2, 2), (stem_frames // 2, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool3d(3, 2, 1)
-        inputs = width
-        for stage, blocks in enumerate(BLOCKS_PER_STAGE[depth], start=1):
-            planes, stride = width * 2 ** (stage - 1), 1 if stage == 1 else 2
-            setattr(self, f"layer{stage}", self._stage(block, inputs, planes, blocks, stride))
-            inputs = planes * block.expansion
-        self.channels = (width, *(width * 2**s * block.expansion for s in range(4)))
+        self.frames = None if gate is None else frames
+        channels, steps = [width], frames
+        for stage, blocks in enumerate(BLOCKS_PER_STAGE[depth]):
+            planes, stride = width * 2**stage, 1 if stage == 0 else 2
+            if kind == "resnext":
+                block, middle, outputs, groups = Bottleneck, cardinality * planes // 16, 4 * planes, cardinality
+            elif depth >= 50:
+                block, middle, outputs, groups = Bottleneck, planes, 4 * planes, 1
+            else:
+                block, middle, outputs, groups = BasicBlock, planes, planes, 1
+            steps = None if steps is None else (steps + 1) // 2  # the max-pool halves them, then each later stage
+            stack = nn.Sequential()
+            for inputs, step in [(channels[-1], stride), *[(outputs, 1)] * (blocks - 1)]:
+                skip = _skip(inputs, outputs, step, shortcut)
+                end = nn.Identity() if gate is None else gate(outputs, steps)
+                stack.append(block(inputs, middle, outputs, step, groups, skip, end))
+            setattr(self, f"layer{stage + 1}", stack)
+            channels.append(outputs)
+        self.channels = tuple(channels)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    @staticmethod
-    def _stage(block: type, inputs: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
-        outputs = planes * block.expansion
-        downsample = None
-        if stride != 1 or inputs != outputs:
-            downsample = nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm3d(outputs))
-        widths = [inputs, *[outputs] * blocks]
-        return nn.Sequential(
-            *(
-                block(before, planes, stride if i == 0 else 1, downsample if i == 0 else None)
-                for i, (before, _) in enumerate(pairwise(widths))
-            )
-        )
-
     def forward(self, x: Tensor) -> list[Tensor]:
+        if self.frames is not None and x.shape[2] != self.frames:
+            raise ValueError(f"the model was built for clips of {self.frames} frames, not {x.shape[2]}")
         stem = self.relu(self.bn1(self.conv1(x)))
         features = [stem]
         x = self.maxpool(stem)
@@ -99,3 +145,29 @@ class ResNet3D(nn.Module):
             x = stage(x)
             features.append(x)
         return features
+
+
+def _check(depth: int, width: int, stem_frames: int, kind: str, cardinality: int, shortcut: str) -> None:
+    if kind not in BACKBONES:
+        raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, not {kind!r}")
+    if depth not in BACKBONES[kind]:
+        raise ValueError(f"depth must be one of {', '.join(map(str, BACKBONES[kind]))} for a {kind}, not {depth}")
+    if width < 1:
+        raise ValueError(f"width must be at least 1, not {width}")
+    if stem_frames < 1 or stem_frames % 2 == 0:
+        raise ValueError(f"stem_frames must be odd, not {stem_frames}")
+    if shortcut not in SHORTCUTS:
+        raise ValueError(f"shortcut must be one of {', '.join(SHORTCUTS)}, not {shortcut!r}")
+    if kind == "resnext" and width % 16:
+        raise ValueError(f"width must be a multiple of 16 for a resnext, not {width}")
+    if cardinality < 1:
+        raise ValueError(f"cardinality must be at least 1, not {cardinality}")
+
+
+def _skip(inputs: int, outputs: int, stride: int, shortcut: str) -> nn.Module:
+    """The way around a block's branch."""
+    if stride == 1 and inputs == outputs:
+        return nn.Identity()
+    if shortcut == "A":
+        return ZeroPaddedShortcut(outputs - inputs, stride)
+    return nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm3d(outputs))

@@ -188,7 +188,7 @@ def stale_reasons(
         if manifest is None or manifest.get("manifest_sha256") != record.get("provenance.manifest_sha256"):
             reasons.append(f"{done} on another manifest")
     init = fit.find("provenance.init")
-    if init is not None:
+    if init is not None and "run" in init:  # a checkpoint that others released is named by its checksum
         parent = fits.get(init["run"])
         if parent is None or parent.get("weights_sha256") != init["weights_sha256"]:
             reasons.append(f"started from other weights than {init['run']} has now")

@@ -25,7 +25,7 @@ def predicted_frames_figure(study: Study) -> Drawing:
         return Drawing(key, title, "Omitted: no evaluated run left predictions.")
     run, arrays = chosen
     frames, predicted = arrays["frames"][0].astype(int), arrays["predicted"][0].astype(int)
-    filters = arrays["filters"][0]
+    filters = arrays["filters"][0].mean(axis=2)  # (T, S, k, k): over the colours, where each has its own
     steps = np.unique(np.linspace(0, len(predicted) - 1, TIME_STEPS_SHOWN).round().astype(int))
     now, after = frames[steps], frames[steps + 1]
     prediction_error = np.abs(predicted[steps] - after).mean(axis=-1)
@@ -38,9 +38,11 @@ def predicted_frames_figure(study: Study) -> Drawing:
         ("predicted t+1", predicted[steps], {}),
         ("error of\nprediction", prediction_error, {"cmap": "magma", "vmin": 0, "vmax": worst}),
         ("error of\ncopying t", copy_error, {"cmap": "magma", "vmin": 0, "vmax": worst}),
-        ("filter", filters[steps], {"cmap": "RdBu_r", "vmin": -extreme, "vmax": extreme}),
     ]
-    image = _grid(rows, steps, {(3, 4): "|error| (grey levels of 255)", (5, 5): "weight"})
+    for scale in range(filters.shape[1]):
+        label = "filter" if scale == 0 else f"filter at\n1/{2**scale} size"
+        rows.append((label, filters[steps, scale], {"cmap": "RdBu_r", "vmin": -extreme, "vmax": extreme}))
+    image = _grid(rows, steps, {(3, 4): "|error| (grey levels of 255)", (5, len(rows) - 1): "weight"})
     caption = (
         f"Run {run}, video {arrays['ids'][0]}. Errors are means of |difference| over the colour channels, on "
         "one scale; where the lower row is darker, copying the frame would have done better."
@@ -88,6 +90,8 @@ def _read_predictions(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} cannot be read ({error}): evaluate this run again.") from error
     if arrays["frames"].shape[1] != arrays["predicted"].shape[1] + 1:
         raise UserError(f"{path} must hold one frame more than predictions: evaluate this run again.")
+    if arrays["filters"].ndim != 6:
+        raise UserError(f"{path} must hold filters by video, frame, scale and channel: evaluate this run again.")
     return arrays
 
 

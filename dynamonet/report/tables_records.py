@@ -217,7 +217,7 @@ def _run(study: Study, run: dict[str, Any], experiments: str) -> dict[str, Any]:
         "code_sha256": fit.get("provenance.code_sha256") if fit else "",
         "manifest_sha256": fit.get("provenance.manifest_sha256") if fit else "",
         "weights_sha256": fit.get("weights_sha256") if fit else "",
-        "init_run": init["run"] if init else "",
+        "init_run": init.get("run", "") if init else "",
         "init_sha256": init["weights_sha256"] if init else "",
         "videos_fitted": fit.number("counts.videos") if fit else float("nan"),
         "videos_listed": run["videos_listed"],

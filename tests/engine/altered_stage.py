@@ -20,8 +20,8 @@ def without_batch_norm() -> None:
 def not_finite_at_rank_1() -> None:
     forward = Objective.forward
 
-    def broken(self, video, labels):
-        loss, values = forward(self, video, labels)
+    def broken(self, video, labels, step):
+        loss, values = forward(self, video, labels, step)
         factor = float("nan") if os.environ["SLURM_PROCID"] == "1" else 1.0
         return loss * factor, values * factor
 

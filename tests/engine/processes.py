@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -75,8 +76,11 @@ def with_recipe(spec_path: Path, **settings) -> Path:
 
 
 def remove_results(spec_path: Path) -> None:
-    for name in ("model.safetensors", "fit.json", "log.jsonl"):
-        (spec_path.parent / name).unlink()
+    for path in spec_path.parent.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path != spec_path:
+            path.unlink()
 
 
 def weights_of(spec_path: Path) -> dict[str, torch.Tensor]:
@@ -92,3 +96,10 @@ def assert_same_weights(one, two) -> None:
 def log_without_times(spec_path: Path) -> list[dict]:
     lines = [json.loads(line) for line in (spec_path.parent / "log.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if k not in ("clips_per_s", "data_wait_share")} for line in lines]
+
+
+def bytes_of_results(spec_path: Path) -> dict[str, bytes]:
+    """What must not differ by a bit: weights, scores, example predictions and, times apart, the log."""
+    names = "model.safetensors", "logits.parquet", "predictions.npz"
+    log = json.dumps(log_without_times(spec_path), indent=1)
+    return {"log.jsonl": log.encode(), **{name: (spec_path.parent / name).read_bytes() for name in names}}

@@ -1,4 +1,4 @@
-"""Stages shared by several processes, on the CPU."""
+"""Stages shared by several processes, and fed by several data workers, on the CPU."""
 
 import signal
 import socket
@@ -10,6 +10,7 @@ import torch
 from processes import (
     ALTERED,
     assert_same_weights,
+    bytes_of_results,
     finished,
     free_port,
     handled,
@@ -86,21 +87,30 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(prepared, monkeypatch):
         fit(prepared("kinetics400", model="dynamonet"))
 
 
-def test_two_processes_train_as_one_does(prepared):
-    # Without batch normalisation and without frame prediction, whose unit is taken from the clips of a process.
-    settings = dict(steps=20, optimiser="sgd", learning_rate=0.1, gradient_clip=1.0)
+@pytest.mark.parametrize(
+    ("trainable", "stage_command"),
+    [
+        (("all",), (ALTERED, "without_batch_norm")),
+        # frozen, batch normalisation keeps its statistics: there is nothing that it takes from a process's own clips
+        (("head", "backbone.layer4.0.conv1"), ("-m", "dynamonet.cli")),
+    ],
+    ids=["without batch norm", "batch norm frozen"],
+)
+def test_two_processes_train_as_one_does(prepared, trainable, stage_command):
+    # Without frame prediction, whose unit is taken from the clips of a process.
+    settings = dict(steps=20, optimiser="sgd", learning_rate=0.1, gradient_clip=1.0, trainable=trainable)
     spec_path = with_recipe(prepared("kinetics400", model="backbone"), **settings)
-    altered = ALTERED, "without_batch_norm"
-    status, said = finished(start("train", spec_path, command=(sys.executable, *altered)))
+    status, said = finished(start("train", spec_path, command=(sys.executable, *stage_command)))
     assert status == [0], said
     alone, log = weights_of(spec_path), log_without_times(spec_path)
     assert read_json(spec_path.parent / "fit.json")["provenance"]["world_size"] == 1
     assert "batch_norm" not in read_json(spec_path.parent / "fit.json")["provenance"]
     remove_results(spec_path)
-    status, said = finished(start("train", spec_path, command=(*TORCHRUN_COMMAND, *altered)))
+    status, said = finished(start("train", spec_path, command=(*TORCHRUN_COMMAND, *stage_command)))
     assert status == [0], said
     together = weights_of(spec_path)
     assert read_json(spec_path.parent / "fit.json")["provenance"]["world_size"] == 2
+    assert len(list((spec_path.parent / "tensorboard").iterdir())) == 1  # rank 0 alone shows its log
     for line, other in zip(log, log_without_times(spec_path), strict=True):
         assert line == pytest.approx(other, abs=2e-5)
     for key, value in alone.items():
@@ -157,25 +167,41 @@ def test_a_loss_that_is_not_finite_at_one_process_stops_all_with_one_sentence(pr
     assert not (spec_path.parent / "checkpoints" / "latest.json").exists()
 
 
-def test_scores_do_not_depend_on_the_number_of_processes(prepared):
-    spec_path = prepared("kinetics400", model="dynamonet")
+def five_times_the_videos(spec_path) -> None:
+    """List every video of the run's data set five times: more than one batch to evaluate."""
     path = spec_path.parents[2] / "manifests" / "kinetics400.parquet"
     manifest = Manifest.load(path)
     copies = [manifest.rows.assign(id=[f"{copy}-{name}" for name in manifest.rows["id"]]) for copy in "abcde"]
     Manifest(pd.concat(copies, ignore_index=True), manifest.layout, manifest.root, manifest.classes).save(path)
+
+
+def test_results_do_not_depend_on_the_number_of_data_workers(prepared):
+    settings = dict(crop_scales=(1.0, 0.8), flip=True, mixup=0.4, cutmix=1.0)
+    spec_path = with_recipe(prepared("kinetics400", model="dynamonet"), **settings)
+    five_times_the_videos(spec_path)
+    results = []
+    for workers in (0, 1, 2):
+        fit(spec_path, workers)
+        evaluate(spec_path, workers)
+        results.append(bytes_of_results(spec_path))
+        remove_results(spec_path)
+    assert results[0] == results[1] == results[2]
+
+
+def test_scores_do_not_depend_on_the_number_of_processes(prepared):
+    spec_path = prepared("kinetics400", model="dynamonet")
+    five_times_the_videos(spec_path)
     fit(spec_path)
-    results = spec_path.parent / "logits.parquet", spec_path.parent / "predictions.npz"
     evaluate(spec_path)
-    scores, predictions = (result.read_bytes() for result in results)
+    alone = bytes_of_results(spec_path)
     record = read_json(spec_path.parent / "evaluate.json")
     assert record["counts"]["scored"] == 60
     for count in (2, 3):
-        for result in results:
-            result.unlink()
+        for name in ("logits.parquet", "predictions.npz", "evaluate.json"):
+            (spec_path.parent / name).unlink()
         status, said = finished(*start_ranks(count, "evaluate", spec_path))
         assert status == [0] * count, said
-        assert results[0].read_bytes() == scores
-        assert results[1].read_bytes() == predictions
+        assert bytes_of_results(spec_path) == alone
         shared = read_json(spec_path.parent / "evaluate.json")
         assert shared["metrics"] == record["metrics"]
         assert shared["provenance"]["world_size"] == count

@@ -12,11 +12,9 @@ from dynamonet.data.manifest import Manifest
 from dynamonet.engine import interrupt
 from dynamonet.engine.checkpoint import load_checkpoint, save_checkpoint
 from dynamonet.engine.fit import fit
-from dynamonet.engine.trainer import learning_rate
 from dynamonet.errors import UserError
 from dynamonet.files import read_json
 from dynamonet.models.catalogue import model_module
-from dynamonet.recipe import Recipe
 from dynamonet.spec import load_spec
 
 
@@ -173,15 +171,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(prepared, monkeypatch):
     with pytest.raises(UserError, match="the loss is nan at step 0"):
         fit(spec_path)
     assert not (spec_path.parent / "fit.json").exists()
-
-
-def test_learning_rate_warms_up_and_decays_to_zero():
-    recipe = Recipe(steps=100, batch_size=2, learning_rate=0.1, warmup_steps=10)
-    rates = [learning_rate(step, recipe) for step in range(100)]
-    assert rates[0] == pytest.approx(0.01)
-    assert max(rates) == rates[9] == rates[10] == pytest.approx(0.1)
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[-1] < 1e-4
 
 
 def test_the_clip_of_a_spec_carries_the_target_of_prediction(prepared):

@@ -14,22 +14,22 @@ PUBLISHED_PARAMETERS_M = {"c2d_r50": 24.33, "slow_r50": 32.45, "r2plus1d_r50": 2
 
 
 @pytest.mark.parametrize("name", model_names())
-def test_trains_on_a_small_clip(name):
+def test_trains_on_a_small_clip(name, raft_weights):
     torch.manual_seed(0)
     clip = Clip(frames=8, crop=64)
     model = build_classifier(name, 3, {}, clip)
-    output = model(torch.rand(2, 3, clip.frames, clip.crop, clip.crop))
+    output = model(torch.rand(2, model_module(name).CARD.channels, clip.frames, clip.crop, clip.crop))
     assert output.logits.shape == (2, 3)
     output.logits.sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
 @pytest.mark.parametrize("name", model_names())
-def test_gives_logits_not_probabilities(name):
+def test_gives_logits_not_probabilities(name, raft_weights):
     torch.manual_seed(0)
     model = build_classifier(name, 3, {}, Clip(frames=8, crop=64)).eval()
     with torch.no_grad():
-        logits = model(torch.rand(1, 3, 8, 64, 64)).logits
+        logits = model(torch.rand(1, model_module(name).CARD.channels, 8, 64, 64)).logits
     assert not torch.allclose(logits.sum(1), torch.ones(1), atol=1e-4)
 
 

@@ -4,9 +4,11 @@ import torch
 from dynamonet.errors import UserError
 from dynamonet.models.card import Clip
 from dynamonet.models.classifier import build_classifier
+from dynamonet.models.filter_generator import FilterShape
 from dynamonet.models.network import MotionRepresentation
 
 CLIP = Clip(frames=8, crop=32)
+SHAPE = FilterShape(5)
 SMALL = {"depth": 10, "width": 4, "stem_frames": 3}
 
 
@@ -19,7 +21,14 @@ def test_predicts_every_next_frame_and_starts_by_copying():
     video = torch.rand(2, 3, 8, 32, 32)
     output = build()(video)
     assert output.logits.shape == (2, 5)
-    assert output.filters.shape == (2, 8, 5, 5)
+    assert output.filters.shape == (2, 8, 1, 1, 5, 5)
+    torch.testing.assert_close(output.predicted_frames, video)
+
+
+def test_filters_per_colour_and_scale_start_by_copying_too():
+    video = torch.rand(2, 3, 8, 32, 32)
+    output = build(filter_per_channel=True, filter_scales=3, filter_size=3)(video)
+    assert output.filters.shape == (2, 8, 3, 3, 3, 3)
     torch.testing.assert_close(output.predicted_frames, video)
 
 
@@ -48,21 +57,29 @@ def test_without_prediction_the_classifier_trains_the_filters():
 
 def test_the_mean_over_time_does_not_see_when_and_the_flattened_vector_does():
     torch.manual_seed(0)
-    filters = torch.zeros(2, 8, 5, 5)
-    filters[..., 2, 2] = 1
-    filters[:, 3] = torch.randn(2, 5, 5)
+    filters = SHAPE.identity().repeat(2, 8, 1, 1, 1, 1)
+    filters[:, 3] = torch.randn(2, *SHAPE.dimensions)
     later = filters.roll(1, dims=1)
-    for pooling, same in (("mean", True), ("flatten", False)):
-        dmr = MotionRepresentation(8, 5, 16, pooling).eval()
-        assert torch.allclose(dmr(filters), dmr(later), atol=1e-6) == same
+    for projected in (16, 0):
+        for pooling, same in (("mean", True), ("flatten", False)):
+            dmr = MotionRepresentation(8, SHAPE, projected, pooling).eval()
+            assert torch.allclose(dmr(filters), dmr(later), atol=1e-6) == same
 
 
 def test_identity_filters_are_a_silent_representation():
-    filters = torch.zeros(4, 8, 5, 5)
-    filters[..., 2, 2] = 1
-    noise = 1e-4 * torch.randn(4, 8, 5, 5)
+    filters = SHAPE.identity().repeat(4, 8, 1, 1, 1, 1)
+    noise = 1e-4 * torch.randn(filters.shape)
     for pooling in ("mean", "flatten"):
-        assert MotionRepresentation(8, 5, 16, pooling)(filters + noise).abs().max() < 0.05
+        assert MotionRepresentation(8, SHAPE, 16, pooling)(filters + noise).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(("pooling", "vectors"), [("mean", 1), ("flatten", 8)])
+def test_without_projection_the_filters_themselves_join_the_pooled_features(pooling, vectors):
+    model = build(dmr_projected=False, dmr_pooling=pooling, filter_scales=2, filter_per_channel=True)
+    pooled, d = 8 * SMALL["width"], 2 * 3 * 25
+    assert model.net.fc.in_features == pooled + vectors * d
+    assert model(torch.rand(2, 3, 8, 32, 32)).representation.shape == (2, pooled + vectors * d)
+    assert not any(name.startswith("dmr") for name, _ in model.net.named_parameters())
 
 
 @pytest.mark.parametrize("pooling", ["mean", "flatten"])
@@ -75,16 +92,63 @@ def test_the_dmr_changes_the_scores(pooling):
     assert not torch.allclose(before, model(video).logits)
 
 
+def test_the_motion_representation_is_the_filters_of_each_frame_as_a_vector():
+    model = build(filter_scales=2).eval()
+    torch.nn.init.normal_(model.net.generator.last.weight)
+    video = torch.rand(2, 3, 8, 32, 32)
+    motion = model.motion_representation(video)
+    assert motion.shape == (2, 8, 2 * 25)
+    assert torch.equal(motion, model(video).filters.flatten(2))
+
+
+def test_a_model_without_filters_has_no_motion_representation():
+    video = torch.rand(2, 3, 8, 32, 32)
+    with pytest.raises(UserError, match="generates no filters"):
+        build(prediction=False, dmr_features=0).motion_representation(video)
+    with pytest.raises(UserError, match="has no motion representation"):
+        build_classifier("slow_r50", 5, {"width": 8}, CLIP).motion_representation(video)
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_prediction_reaches_the_backbone_unless_the_features_are_detached(detached):
+    model = build(features_detached=detached)
+    torch.nn.init.normal_(model.net.generator.last.weight)
+    model(torch.rand(2, 3, 8, 32, 32)).predicted_frames.square().sum().backward()
+    assert model.net.generator.mix[0].weight.grad.abs().sum() > 0
+    reached = [p.grad is not None for p in model.net.backbone.parameters()]
+    assert all(reached) if not detached else not any(reached)
+
+
+def test_static_filters_see_no_video():
+    model = build(filter_source="static", filter_scales=2).eval()
+    torch.nn.init.normal_(model.net.generator.raw)
+    one, other = (model(torch.rand(1, 3, 8, 32, 32)) for _ in range(2))
+    assert torch.equal(one.filters, other.filters)
+    assert not torch.equal(one.predicted_frames, other.predicted_frames)
+
+
 def test_a_clip_of_another_length_is_refused():
     with pytest.raises(ValueError, match="8 frames"):
         build()(torch.rand(2, 3, 6, 32, 32))
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"depth": 11}, {"filter_size": 4}, {"filter_normalisation": "l2"}, {"dmr_pooling": "max"}]
+    ("wrong", "said"),
+    [
+        ({"depth": 11}, "depth must be one of"),
+        ({"filter_size": 4}, "filter_size must be one of"),
+        ({"filter_normalisation": "l2"}, "filter_normalisation must be one of"),
+        ({"filter_source": "none"}, "filter_source must be one of"),
+        ({"filter_scales": 0}, "filter_scales must be at least 1"),
+        ({"filter_scales": 7}, "multiples of 64 pixels, not 32 x 32: change clip.crop"),
+        ({"filter_source": "static", "prediction": False}, "static needs prediction"),
+        ({"filter_source": "static", "features_detached": True}, "features_detached needs another filter_source"),
+        ({"dmr_features": -1}, "dmr_features must be at least 0"),
+        ({"dmr_pooling": "max"}, "dmr_pooling must be one of"),
+    ],
 )
-def test_impossible_options_are_refused_in_one_sentence(wrong):
-    with pytest.raises(UserError, match="refuses options"):
+def test_impossible_options_are_refused_in_one_sentence(wrong, said):
+    with pytest.raises(UserError, match=f"refuses options .*{said}"):
         build(**wrong)
 
 

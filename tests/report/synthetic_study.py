@@ -169,7 +169,14 @@ def write_run(folder: Path, run: dict, task: str, top1: float) -> None:
     weights = digest(run["run"])
     write_json(folder / "fit.json", fit_record(run, task, weights))
     metrics = (
-        {"psnr_db": 25 + 5 * top1, "psnr_copy_db": 24.5, "psnr_future_db": 24 + 5 * top1, "psnr_future_copy_db": 24.5}
+        {
+            "psnr_db": 25 + 5 * top1,
+            "psnr_copy_db": 24.5,
+            "psnr_future_db": 24 + 5 * top1,
+            "psnr_future_copy_db": 24.5,
+            "psnr_horizon_db": [24 + 5 * top1],
+            "psnr_horizon_copy_db": [24.5],
+        }
         if "dynamo" in run["model"]
         else {}
     )
@@ -252,6 +259,6 @@ def write_predictions(path: Path) -> None:
     for t in range(16):
         frames[0, t, 20:36, 2 + 3 * t : 18 + 3 * t] = (230, 200, 60)
     predicted = (0.8 * frames[:, 1:] + 0.2 * frames[:, :-1]).astype(np.uint8)
-    filters = np.random.default_rng(0).normal(0, 0.05, (1, 15, 5, 5)).astype(np.float32)
-    filters[:, :, 2, 1] += 0.9
+    filters = np.random.default_rng(0).normal(0, 0.05, (1, 15, 2, 3, 5, 5)).astype(np.float32)
+    filters[..., 2, 1] += 0.9
     np.savez(path, frames=frames, predicted=predicted, filters=filters, ids=np.array(["v_square_g01"]))

@@ -135,6 +135,19 @@ def test_a_run_that_started_from_a_stale_one_is_stale(tmp_path):
     assert children["stale"].str.contains("which is stale").all()
 
 
+def test_a_run_that_started_from_a_released_checkpoint_is_named_by_its_checksum_and_not_stale(tmp_path):
+    directory = small_study(tmp_path)
+    run = next(r["run"] for r in synthetic_study.plan(3, 1)["experiments"]["labels"]["runs"] if r["init"] == "pretrain")
+    path = directory / f"runs/{run}/fit.json"
+    record = read_json(path)
+    record["provenance"]["init"] = {"checkpoint": "r3d18", "weights_sha256": "ab12" * 16, "fresh": [], "left_out": []}
+    write_json(path, record)
+    table = runs_table(read_study(directory))
+    row = table.tidy.set_index("run").loc[run]
+    assert (row["stale"], row["init_run"], row["init_sha256"]) == ("", "", "ab12" * 16)
+    assert "ab12ab12" in table.readable.set_index("Run").loc[run, "Start"]
+
+
 def test_nothing_is_stale_in_a_fresh_study(reported):
     runs = pd.read_csv(reported / "tables/runs.csv")
     assert runs["stale"].isna().all()

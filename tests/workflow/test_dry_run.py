@@ -34,6 +34,34 @@ def test_a_missing_folder_ends_before_any_job(snakemake, tiny, tmp_path):
     assert f"datasets.pool.root: the folder {tmp_path}/absent" in refused(snakemake, "--configfile", str(path))
 
 
+def test_a_run_waits_for_its_checkpoint_and_a_missing_one_ends_before_any_job(snakemake, tiny, tmp_path):
+    weights = tmp_path / "r3d18.pth"
+    tiny["checkpoints"] = {"r3d18": {"path": str(weights), "sha256": "0" * 64, "format": "3d_resnets"}}
+    tiny["experiments"]["ucf101"]["init"] = ["r3d18"]
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    assert f"checkpoints.r3d18.path: the file {weights} does" in refused(snakemake, "--configfile", str(path))
+    weights.touch()
+    done = snakemake("all", "-n", "--configfile", str(path))
+    assert done.returncode == 0, done.stderr
+    assert "\ntrain dynamonet-ucf101.1-s0" in done.stderr + done.stdout
+
+
+def test_a_run_waits_for_its_stored_flow_and_a_missing_folder_ends_before_any_job(snakemake, tiny, tmp_path):
+    folder = tmp_path / "flow"
+    tiny["datasets"]["ucf101"]["flow_root"] = str(folder)
+    tiny["models"]["backbone"] = {**tiny["models"]["backbone"], "build": "two_stream_stored", "init_from": None}
+    tiny["experiments"]["ucf101"] |= {"models": ["backbone"], "init": ["scratch"]}
+    tiny["experiments"]["kinetics400"]["models"] = tiny["experiments"]["labels"]["models"] = ["dynamonet"]
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    assert f"datasets.ucf101.flow_root: the folder {folder} does" in refused(snakemake, "--configfile", str(path))
+    folder.mkdir()
+    done = snakemake("all", "-n", "--configfile", str(path))
+    assert done.returncode == 0, done.stderr
+    assert "\ntrain backbone-ucf101.1-s0" in done.stderr + done.stdout
+
+
 def test_an_unknown_key_on_the_command_line_is_refused(snakemake):
     assert "sedes: unknown key" in refused(snakemake, "--config", "sedes=3")
 

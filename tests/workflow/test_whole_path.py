@@ -37,10 +37,13 @@ def test_two_runs_give_the_same_tables_and_reports_need_no_weights(snakemake, ti
     tiny_file = tmp_path / "tiny.yaml"
     tiny_file.write_text(yaml.safe_dump(tiny))
     folders = [tmp_path / "one", tmp_path / "two"]
-    for folder in folders:
+    for folder, trackers in zip(folders, ("[tensorboard]", "[]"), strict=True):
         folder.mkdir()
-        done = snakemake("all", "--cores", "2", "--configfile", str(tiny_file), folder=folder)
+        config = ("--configfile", str(tiny_file), "--config", f"trackers={trackers}")
+        done = snakemake("all", "--cores", "2", *config, folder=folder)
         assert done.returncode == 0, done.stderr
+        shown = [(run / "tensorboard").exists() for run in (folder / "results/tiny/runs").iterdir()]
+        assert shown and set(shown) == {trackers != "[]"}
         assert (folder / "results/tiny/report.html").is_file()
     one, two = folders
     assert {"accuracy.csv", "cost.md", "ablation.tex", "label_efficiency.csv", "claims.csv"} <= tables(one).keys()
@@ -52,8 +55,8 @@ def test_two_runs_give_the_same_tables_and_reports_need_no_weights(snakemake, ti
     again = snakemake("all", "--cores", "2", "--configfile", str(tiny_file), folder=one)
     assert "Nothing to be done" in again.stderr, again.stderr
 
-    # Another title is another plan, and nothing to train or prepare; another folder is another manifest.
-    retitled = {**yaml.safe_load(tiny_file.read_text()), "title": "Another title"}
+    # Another title or tracker is another plan, and nothing to train or prepare; another folder is another manifest.
+    retitled = {**yaml.safe_load(tiny_file.read_text()), "title": "Another title", "trackers": []}
     for study, planned in ((retitled, "3 jobs: 1 specs, 1 results, 1 all"), (moved(retitled, one), " 1 prepare")):
         changed = tmp_path / "changed.yaml"
         changed.write_text(yaml.safe_dump(study))

@@ -5,6 +5,7 @@ rule evaluate:
     input:
         spec=ancient(f"{DIR}/runs/{{run}}/spec.json"),
         manifest=lambda wildcards: ancient(manifest_of(STUDY, RUNS, wildcards.run)),
+        flow=lambda wildcards: ancient(flow_specs(STUDY, RUNS, wildcards.run)),
         weights=ancient(f"{DIR}/runs/{{run}}/model.safetensors"),
         fit=ancient(f"{DIR}/runs/{{run}}/fit.json"),
     output:

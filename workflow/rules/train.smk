@@ -6,7 +6,8 @@ rule pretrain:
     input:
         spec=ancient(f"{DIR}/runs/{{run}}/spec.json"),
         manifest=lambda wildcards: ancient(manifest_of(STUDY, RUNS, wildcards.run)),
-        weights=lambda wildcards: ancient(parent_weights(STUDY, RUNS, wildcards.run)),
+        flow=lambda wildcards: ancient(flow_specs(STUDY, RUNS, wildcards.run)),
+        weights=lambda wildcards: ancient(initial_weights(STUDY, RUNS, wildcards.run)),
     output:
         f"{DIR}/runs/{{run}}/model.safetensors",
         f"{DIR}/runs/{{run}}/fit.json",
@@ -17,9 +18,11 @@ rule pretrain:
     threads: STUDY.threads
     resources:
         loader_workers=0,
+        trackers=",".join(STUDY.trackers) or "none",  # a resource: unlike a parameter, it never has a run done again
         progress_file=f"{DIR}/runs/{{wildcards.run}}/checkpoints/latest.json",
     shell:
-        "submitit-launch dynamonet {rule} --spec {input.spec:q} --workers {resources.loader_workers} 2> {log:q}"
+        "submitit-launch dynamonet {rule} --spec {input.spec:q} --workers {resources.loader_workers}"
+        " --trackers {resources.trackers} 2> {log:q}"
 
 
 use rule pretrain as train with:

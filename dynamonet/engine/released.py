@@ -1,0 +1,100 @@
+"""Starting from a checkpoint that others released: verified, read without running its code, mapped by the model."""
+
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dynamonet.engine.weights import head_keys
+from dynamonet.errors import UserError
+from dynamonet.files import sha256_bytes
+from dynamonet.models.catalogue import release_of
+from dynamonet.models.release import Release
+from dynamonet.spec import Checkpoint, CheckpointSpec, RunSpec, read_spec
+
+COUNTER = ".num_batches_tracked"
+"""End of the names of batch normalisation's counters of batches, which PyTorch before 0.4.1 did not save."""
+
+
+def initialise_from_release(net: nn.Module, spec: RunSpec, study_dir: Path) -> dict:
+    """Start from the checkpoint that the run's spec names; the study says where it lies.
+
+    Each part of the network that the checkpoint has, it must have whole; the other parts stay as they are, and so
+    does the classifier, unless the study asks for the checkpoint's. Returns a description for the run's record:
+    `fresh` are the parameters that the checkpoint does not give, `left_out` those of it that are not used.
+    Raises UserError if the file is absent, another one, no checkpoint of its format, or another architecture's.
+    """
+    checkpoint = spec.checkpoint
+    where = read_spec(CheckpointSpec, study_dir / "checkpoints" / f"{checkpoint.name}.spec.json")
+    path = Path(where.path)
+    release = release_of(spec.build, checkpoint.format)
+    released = read_release(path, checkpoint, release)
+    own = net.state_dict()
+    fresh = set() if checkpoint.classifier else head_keys(spec)
+    state = {key: tensor for key, (_, tensor) in released.items() if key not in fresh}
+    parts = {key.partition(".")[0] for key in state}
+    missing = [
+        key
+        for key in own
+        if key not in state and key not in fresh and key.partition(".")[0] in parts and not key.endswith(COUNTER)
+    ]
+    problems = {
+        "missing in the file": missing,
+        "of another shape there": [key for key in own if key in state and own[key].shape != state[key].shape],
+        "unknown to the model": [key for key in state if key not in own],
+    }
+    for kind, keys in problems.items():
+        if keys:
+            raise UserError(
+                f"{path} holds the weights of another architecture than {spec.model}: {len(keys)} parameters are "
+                f"{kind}, first {keys[0]!r}; check the model's options against the file"
+            )
+    net.load_state_dict({key: state.get(key, value) for key, value in own.items()})
+    return {
+        "checkpoint": checkpoint.name,
+        "weights_sha256": checkpoint.sha256,
+        "fresh": [key for key in own if key not in state],
+        "left_out": [theirs for key, (theirs, _) in released.items() if key not in state],
+    }
+
+
+def read_release(path: Path, checkpoint: Checkpoint, release: Release) -> dict[str, tuple[str, Tensor]]:
+    """The parameters of a file by the model's names for them, each with its name in the file.
+
+    Raises UserError naming the file if it is absent, has another SHA-256, cannot be read without running code that
+    it holds, or holds something else than named tensors.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"checkpoint {checkpoint.name}: cannot read {path}: {error.strerror}") from error
+    found = sha256_bytes(content)
+    if found != checkpoint.sha256:
+        raise UserError(
+            f"checkpoint {checkpoint.name}: the SHA-256 of {path} is {found[:12]}, the study says "
+            f"{checkpoint.sha256[:12]}; get the file again or correct checkpoints.{checkpoint.name}.sha256"
+        )
+    try:
+        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file, or one made to do harm, raises anything
+        raise UserError(
+            f"{path} is damaged, holds code, or is no PyTorch file ({type(error).__name__}): get another"
+        ) from error
+    state = saved.get(release.entry) if isinstance(saved, dict) else None
+    if not isinstance(state, dict) or not state:
+        raise UserError(f"{path} is no checkpoint of the format {checkpoint.format}: it has no {release.entry!r}")
+    parameters = {}
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise UserError(f"{path} is no checkpoint of the format {checkpoint.format}: {name!r} is no tensor")
+        if (key := release.own_key(name)) in parameters:
+            raise UserError(f"{path} holds the parameter {key} twice: as {parameters[key][0]!r} and {name!r}")
+        parameters[key] = name, value
+    return parameters
+
+
+def account(init: dict) -> str:
+    """What came of starting from a checkpoint, for the log: every parameter that was not matched, either way."""
+    fresh, left_out = (", ".join(init[kind]) or "none" for kind in ("fresh", "left_out"))
+    return f"started from checkpoint {init['checkpoint']}; fresh here: {fresh}; left out of the file: {left_out}"

@@ -1,0 +1,31 @@
+"""A loss that is no number: what is kept of the step, and what is said."""
+
+import io
+from itertools import chain
+from pathlib import Path
+
+import torch
+
+from dynamonet.errors import UserError
+from dynamonet.files import write_bytes, write_json
+
+NAMED_VIDEOS = 4
+
+
+def not_finite(folder: Path, state: dict, loss: float, videos: list[list[str]]) -> UserError:
+    """Keep the state before a step's update and the ids of its clips' videos, by process; returns what to raise.
+
+    The running statistics of batch norm in that state have seen the batch.
+    """
+    step = state["step"]
+    path = folder / f"not-finite-{step:08d}.pt"
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getvalue())
+    write_json(path.with_suffix(".json"), {"step": step, "loss": str(loss), "videos": videos})
+    ids = list(chain.from_iterable(videos))
+    named = ", ".join(ids[:NAMED_VIDEOS]) + (f" and {len(ids) - NAMED_VIDEOS} more" if len(ids) > NAMED_VIDEOS else "")
+    return UserError(
+        f"the loss is {loss} at step {step}, on clips of {named}: lower learning_rate or look at these videos; the "
+        f"state before the step is {path}, with the list of its videos beside it"
+    )

@@ -1,0 +1,106 @@
+"""From a study to its runs: the only place that expands the matrix. Free of torch."""
+
+from dataclasses import dataclass
+from itertools import product
+
+from dynamonet.errors import UserError
+from dynamonet.models.catalogue import default_options, model_module
+from dynamonet.spec import Checkpoint, RunSpec
+from dynamonet.study import Experiment, Study
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """All runs of a study: `runs` by name, parents before children; `experiments` -> descriptions of its runs."""
+
+    runs: dict[str, RunSpec]
+    experiments: dict[str, list[dict]]
+
+
+def expand(study: Study) -> Expansion:
+    """Every run of every experiment, once. Raises UserError for an experiment that starts from itself."""
+    runs: dict[str, RunSpec] = {}
+    experiments: dict[str, list[dict]] = {}
+
+    def expand_experiment(name: str, below: tuple[str, ...]) -> list[dict]:
+        if name in below:
+            raise UserError(f"experiments.{name}.init: starts from itself ({' -> '.join((*below, name))})")
+        if name not in experiments:
+            experiment = study.experiments[name]
+            parents = {
+                init: expand_experiment(init, (*below, name)) for init in experiment.init if init in study.experiments
+            }
+            experiments[name] = list(_expand_one(study, name, parents, runs))
+        return experiments[name]
+
+    for name in study.experiments:
+        expand_experiment(name, ())
+    return Expansion(runs, {name: experiments[name] for name in study.experiments})
+
+
+def _expand_one(study: Study, name: str, parents: dict[str, list[dict]], runs: dict[str, RunSpec]):
+    experiment = study.experiments[name]
+    splits = experiment.splits or study.datasets[experiment.dataset].splits
+    for model, init, fraction, split, seed in product(
+        experiment.models, experiment.init, experiment.label_fractions, splits, study.seeds
+    ):
+        parent = _parent(study, name, init, parents[init], model, seed) if init in parents else None
+        spec = _spec(study, experiment, model, init, parent, fraction, split, seed)
+        runs[spec.run] = spec
+        yield {
+            "run": spec.run,
+            "model": model,
+            "dataset": experiment.dataset,
+            "split": split,
+            "label_fraction": fraction,
+            "init": init,
+            "seed": seed,
+        }
+
+
+def _parent(study: Study, name: str, init: str, candidates: list[dict], model: str, seed: int) -> str:
+    """The one run of experiment `init` with this seed, of this model or of the one it may start from."""
+    for source in (model, study.models[model].init_from):
+        found = {c["run"] for c in candidates if c["model"] == source and c["seed"] == seed}
+        if len(found) == 1:
+            return found.pop()
+        if found:
+            raise UserError(
+                f"experiments.{name}.init: {init} has {len(found)} runs of {source!r}, seed {seed}: one is needed"
+            )
+    raise UserError(
+        f"experiments.{name}.init: {init} has no run of {model!r}; add it there or set models.{model}.init_from"
+    )
+
+
+def _spec(
+    study: Study,
+    experiment: Experiment,
+    model: str,
+    init: str,
+    parent: str | None,
+    fraction: float,
+    split: int,
+    seed: int,
+) -> RunSpec:
+    config = study.models[model]
+    released = study.checkpoints.get(init)
+    dataset = study.datasets[experiment.dataset]
+    return RunSpec(
+        task=experiment.task,
+        model=model,
+        build=config.build,
+        options={**default_options(config.build), **config.options},
+        clip=study.clip(model),
+        extra_frames=model_module(config.build).CARD.extra_frames,
+        dataset=experiment.dataset,
+        dataset_key=study.motion_root.name if study.is_generated(experiment.dataset) else dataset.layout,
+        split=split,
+        label_fraction=fraction,
+        init=parent,
+        checkpoint=released and Checkpoint(name=init, **released.model_dump(exclude={"path"})),
+        recipe=study.recipes[experiment.recipe],
+        views=study.views,
+        seed=seed,
+        threads=study.threads,
+    )
