@@ -14,8 +14,15 @@ CARD = ModelCard(
 )
 
 
+def check(clip: Clip, **_) -> None:
+    """Raises ValueError for a clip of one frame, of which the pooling of frames in pairs leaves nothing."""
+    if clip.frames < 2:
+        raise ValueError(f"it pools frames in pairs, and clip.frames is {clip.frames}: set it to 2 or more")
+
+
 def build(num_classes, clip: Clip, width: int = 64):
-    """width: channels of the stem, 64 as published."""
+    """width: channels of the stem, 64 as published. Raises ValueError for clips of one frame."""
+    check(clip)
     from pytorchvideo.models.resnet import create_resnet
     from torch import nn
 

@@ -10,9 +10,11 @@ gradient; the gradient of the frames reads and writes once more.
 
 import argparse
 import multiprocessing
+import os
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,9 +25,9 @@ from dynamonet.models import filter_convolutions
 from dynamonet.models.filter_operator import apply_dynamic_filters
 
 ROUNDS = 5
-SECONDS = 3.0  # a form that has taken so long sits out the remaining rounds
+SECONDS = 2.0  # a form that has taken so long sits out the remaining rounds
 COLOURS, FRAMES, SIZES = 3, 16, (3, 5, 7, 9, 11)
-CLIPS = {"cpu": {64: 16, 112: 8}, "cuda": {64: 128, 112: 64}}  # on a GPU, more than its cache holds
+CLIPS = {"cpu": {64: 8, 112: 4}, "cuda": {64: 128, 112: 64}}  # on a GPU, more than its cache holds
 PASSES = {  # whether the gradients of the frames and of the filters are wanted
     "forward": (False, False),
     "+ gradient of filters": (False, True),
@@ -102,9 +104,8 @@ class AsFunction(torch.autograd.Function):
         return None, filter_convolutions.gradient_of_filters(grad, frames, filters.shape[-1], 1).squeeze(2)
 
 
-def inputs(device: str, side: int, k: int, per_colour: bool):
+def inputs(device: str, clips: int, side: int, k: int, per_colour: bool):
     """Frames, filters and a gradient of the output."""
-    clips = CLIPS[device][side]
     frames = torch.rand(clips, COLOURS, FRAMES, side, side, device=device)
     filters = torch.rand(clips, FRAMES, *((COLOURS,) if per_colour else ()), k, k, device=device)
     return frames, filters, torch.rand_like(frames)
@@ -151,25 +152,29 @@ def times(device: str, calls: dict) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
+def compared(device: str, forms: dict, side: int, k: int) -> dict[str, list[str]]:
+    """For every form its cells: milliseconds of each pass, and how many times ours."""
+    given = {per_colour: inputs(device, CLIPS[device][side], side, k, per_colour) for per_colour in (False, True)}
+    for function, per_colour in forms.values():
+        frames, filters, _ = given[per_colour]
+        expected = grouped_convolution(frames, filters)
+        torch.testing.assert_close(function(frames, filters), expected, rtol=1e-3, atol=1e-3)
+    cells = {name: [] for name in ("floor", *forms)}
+    for flags in PASSES.values():
+        calls = {"floor": partial(floor, *given[False], *flags)}
+        calls |= {name: partial(run, function, *given[kind], *flags) for name, (function, kind) in forms.items()}
+        medians = times(device, calls)
+        for name, median in medians.items():
+            cells[name].append(f"{1e3 * median:.2f} ({median / medians['ours']:.1f}×)")
+    return cells
+
+
 def print_times(device: str, forms: dict) -> None:
     print("| side | k | form | " + " | ".join(f"{name}, ms" for name in PASSES) + " |")
     print("|---|---|---|" + "---|" * len(PASSES))
     for side in CLIPS[device]:
         for k in SIZES:
-            given = {per_colour: inputs(device, side, k, per_colour) for per_colour in (False, True)}
-            for function, per_colour in forms.values():
-                frames, filters, _ = given[per_colour]
-                expected = grouped_convolution(frames, filters)
-                torch.testing.assert_close(function(frames, filters), expected, rtol=1e-3, atol=1e-3)
-            rows = {name: [] for name in ("floor", *forms)}
-            for flags in PASSES.values():
-                calls = {"floor": lambda flags=flags: floor(*given[False], *flags)}
-                for name, (function, per_colour) in forms.items():
-                    calls[name] = lambda f=function, p=per_colour, flags=flags: run(f, *given[p], *flags)
-                medians = times(device, calls)
-                for name, median in medians.items():
-                    rows[name].append(f"{1e3 * median:.2f} ({median / medians['ours']:.1f}×)")
-            for name, cells in rows.items():
+            for name, cells in compared(device, forms, side, k).items():
                 print(f"| {side}² | {k} | {name} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -182,10 +187,10 @@ def peak_memory(device: str, name: str, k: int) -> float:
     """Most memory held at once beside inputs, output and gradients, over that of the frames; in a fresh process."""
     torch.set_num_threads(1)
     function, per_colour = (FORMS | CPU_FORMS)[name]
-    frames, filters, grad = inputs(device, 112, k, per_colour)
+    frames, filters, grad = inputs(device, 16, 112, k, per_colour)
     run(function, frames[:1], filters[:1], grad[:1], False, True)  # loads what the first call loads
     if device == "cpu":
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (Linux)
         before = status_bytes("VmRSS")
         kept = run(function, frames, filters, grad, False, True)
         peak = status_bytes("VmHWM")
@@ -199,6 +204,7 @@ def peak_memory(device: str, name: str, k: int) -> float:
 
 
 def print_memory(device: str, forms: dict) -> None:
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # freed memory goes back at once, or the next peak would hide in it
     print(f"| form | {' | '.join(f'k = {k}' for k in SIZES)} |\n|---|" + "---|" * len(SIZES))
     for name in forms:
         cells = []
@@ -229,7 +235,7 @@ def main() -> None:
     print(f"{machine}, torch {torch.__version__}, fp32; {clips}, of {FRAMES} frames\n\n## Time\n")
     print_times(device, forms)
     print("\n## Peak memory beside inputs, output and gradients, in sizes of the frames\n")
-    print("With the gradient of the filters, at 112².\n")
+    print("16 clips at 112², with the gradient of the filters.\n")
     print_memory(device, forms)
     if device == "cpu":
         print("\n## Cost of registering the operator\n")

@@ -5,8 +5,9 @@
 
 A step is what training does with a batch of decoded clips: bytes to the device, forward, loss, backward, update (SGD).
 Plain is fp32 without TF32, channels first, eager; fastest is bf16 by autocast, channels last, torch.compile. Every
-round times one step of each, one after the other, so that whatever else the machine does falls on all alike; medians
-are the result. On a CPU, where other work disturbs more, the time is that of the processor, on one thread.
+round times one step of each, one after the other, so that whatever else the machine does falls on all alike; times
+are medians, and ratios the medians of the rounds' ratios. On a CPU, where other work disturbs more, the time is that of
+the processor, on one thread.
 """
 
 import argparse
@@ -82,6 +83,10 @@ class Step:
         return statistics.median(self.times_s)
 
 
+def ratio(one: Step, other: Step) -> float:
+    return statistics.median(a / b for a, b in zip(one.times_s, other.times_s, strict=True))
+
+
 def rows(model: str, frames: int, arguments: argparse.Namespace, device: torch.device) -> list[str]:
     """Measure both networks on all paths; one row of the table each."""
     options = MODELS[model] | {"filter_size": arguments.filter_size}
@@ -108,8 +113,8 @@ def rows(model: str, frames: int, arguments: argparse.Namespace, device: torch.d
             f"{clips_per_s * step.flops / 1e12:.3f}",
             "–" if peak is None else f"{100 * mfu(clips_per_s, step.flops, peak, 1):.1f}",
             f"{step.added_mib:.0f}",
-            f"{step.seconds / steps[path, 'backbone'].seconds:.2f}×",
-            f"{steps[arguments.paths[0], network].seconds / step.seconds:.2f}×",
+            f"{ratio(step, steps[path, 'backbone']):.2f}×",
+            f"{ratio(steps[arguments.paths[0], network], step):.2f}×",
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return lines

@@ -73,7 +73,7 @@ class Recipe(Frozen):
     compile: bool = Field(default=False, description="torch.compile")
     gradient_checkpointing: bool = Field(
         default=False,
-        description="recompute each stage's activations in the backward pass: less memory, a third slower",
+        description="recompute each block's activations in the backward pass: less memory, a third slower",
     )
     sync_batch_norm: bool = Field(default=True, description="statistics over all processes, where they are on GPUs")
 
@@ -88,10 +88,21 @@ class Recipe(Frozen):
             raise ValueError(f"a batch_size of {self.batch_size} has no {self.accumulation} equal parts (accumulation)")
         if (self.schedule == "step") != bool(self.decay_steps):
             raise ValueError("decay_steps belong to the schedule step, and it needs them")
+        for key, schedules in {
+            "decay_factor": ("step", "plateau"),
+            "plateau_steps": ("plateau",),
+            "plateau_patience": ("plateau",),
+        }.items():
+            if self.schedule not in schedules and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} has no effect on the schedule {self.schedule}: leave it out")
         if list(self.decay_steps) != sorted(set(self.decay_steps)):
             raise ValueError(f"decay_steps must rise, unlike {list(self.decay_steps)}")
         if self.decay_steps and not self.warmup_steps <= self.decay_steps[0] <= self.decay_steps[-1] < self.steps:
             raise ValueError(f"decay_steps must lie from warmup_steps to below steps, unlike {list(self.decay_steps)}")
+        if max(self.warmup_steps, self.prediction_warmup_steps) > self.steps:
+            raise ValueError(f"a warm-up of more than all {self.steps} steps never ends")
+        if len(set(self.trainable)) < len(self.trainable):
+            raise ValueError(f"trainable names a part twice: {list(self.trainable)}")
         if ALL in self.trainable and len(self.trainable) > 1:
             raise ValueError(f"trainable: {ALL!r} leaves nothing to be named beside it")
         return self

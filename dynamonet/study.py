@@ -14,7 +14,7 @@ from dynamonet.engine.tracking import TrackerName
 from dynamonet.errors import UserError
 from dynamonet.files import canonical_json, sha256_text
 from dynamonet.models.card import Clip, Frozen
-from dynamonet.models.catalogue import check_options, model_module, release_of
+from dynamonet.models.catalogue import check_options, check_release, model_module, release_of
 from dynamonet.recipe import Recipe
 from dynamonet.spec import ReleasedWeights, Views, first_problem
 
@@ -227,7 +227,8 @@ def _check_references(study: Study) -> None:
                 f"datasets.{name}.layout: there is no layout {dataset.layout!r}: known are {', '.join(layout_names())}"
             )
     for name, model in study.models.items():
-        _told_where(f"models.{name}", check_options, model.build, model.options)
+        _told_where(f"models.{name}", model_module, model.build)
+        _told_where(f"models.{name}", check_options, model.build, model.options, study.clip(name))
         if model.init_from is not None:
             _known(f"models.{name}.init_from", model.init_from, study.models)
     for name, experiment in study.experiments.items():
@@ -248,9 +249,11 @@ def _check_references(study: Study) -> None:
         for init in experiment.init:
             _known(f"{where}.init", init, (SCRATCH, *study.experiments, *study.checkpoints))
             for model in experiment.models if init in study.checkpoints else ():
-                _told_where(f"{where}.init", release_of, study.models[model].build, study.checkpoints[init].format)
-        if experiment.task == "pretrain" and study.recipes[experiment.recipe].prediction_weight == 0:
-            raise UserError(f"{where}: pretraining with prediction_weight 0 has nothing to learn from")
+                config, released = study.models[model], study.checkpoints[init]
+                _told_where(f"{where}.init", release_of, config.build, released.format)
+                _told_where(f"models.{model}", check_release, config.build, released.format, config.options)
+        if experiment.task == "pretrain":
+            _check_pretraining(where, study.recipes[experiment.recipe])
     for name, claim in study.claims.items():
         for side, selector in (("treatment", claim.treatment), ("control", claim.control)):
             _known(f"claims.{name}.{side}.experiment", selector.experiment, study.experiments)
@@ -258,6 +261,14 @@ def _check_references(study: Study) -> None:
             _known(f"claims.{name}.{side}.model", selector.model, experiment.models)
             _known(f"claims.{name}.{side}.init", selector.init, (None, *experiment.init))
             _known(f"claims.{name}.{side}.label_fraction", selector.label_fraction, (None, *experiment.label_fractions))
+
+
+def _check_pretraining(where: str, recipe: Recipe) -> None:
+    if recipe.prediction_weight == 0:
+        raise UserError(f"{where}: pretraining with prediction_weight 0 has nothing to learn from")
+    for key in ("label_smoothing", "mixup", "cutmix"):
+        if getattr(recipe, key):
+            raise UserError(f"{where}: pretraining uses no labels, so {key} has no effect: leave it out of the recipe")
 
 
 def _told_where(where: str, check: Callable, *arguments) -> None:

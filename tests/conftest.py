@@ -27,7 +27,8 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     # The longest first, so that they do not keep one worker busy when the others have nothing left.
-    items.sort(key=lambda item: item.path.name != "test_study_on_slurm.py")
+    longest = ("test_study_on_slurm.py", "test_recovery_on_slurm.py", "test_resume.py", "test_distribution.py")
+    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 
 @pytest.fixture

@@ -6,9 +6,12 @@ import sys
 
 import pytest
 import torch
+import yaml
 from tiny_study import ROOT
 
+from dynamonet.expansion import expand
 from dynamonet.models.card import Clip
+from dynamonet.study import load_study
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -35,6 +38,13 @@ def test_the_documented_baseline_is_a_baseline(tmp_path, monkeypatch):
     exec(compile(source, "tiny_c3d.py", "exec"), namespace)
     net = namespace["build"](5, Clip(frames=8, crop=32), width=16)
     assert net(torch.rand(2, 3, 8, 32, 32)).shape == (2, 5)
+
+
+def test_the_documented_start_from_a_checkpoint_is_a_study():
+    example = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/dynamonet.md").read_text(), re.DOTALL).group(1)
+    (spec,) = expand(load_study(yaml.safe_load(example))).runs.values()
+    assert spec.checkpoint.name == "r3d18_2018"
+    assert (spec.options["normalisation"], spec.options["shortcut"]) == ("3d_resnets_2018", "A")
 
 
 def test_a_study_is_expanded_without_torch():

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from dynamonet.files import atomic_path, canonical_json, sha256_file, write_json, write_text
@@ -11,6 +14,21 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_is_on_the_disk_before_the_name_and_the_name_before_the_end(tmp_path, monkeypatch):
+    done = []
+    sync, replace = os.fsync, Path.replace
+
+    def synced(handle):
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        done.append(("sync", path if path.is_dir() else path.read_text()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", lambda old, new: (done.append(("rename", new)), replace(old, new)))
+    write_text(tmp_path / "table.csv", "content")
+    assert done == [("sync", "content"), ("rename", tmp_path / "table.csv"), ("sync", tmp_path)]
 
 
 def test_files_are_readable_by_others(tmp_path):

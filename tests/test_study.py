@@ -17,6 +17,8 @@ def from_checkpoint(tiny) -> dict:
     """The tiny study, with runs that start from a released checkpoint beside others from scratch."""
     tiny["checkpoints"] = {"r3d18": dict(RELEASED)}
     tiny["experiments"]["labels"]["init"] = ["scratch", "r3d18"]
+    for model in ("dynamonet", "backbone"):
+        tiny["models"][model]["options"]["normalisation"] = "3d_resnets_2020"
     tiny["claims"] = {}
     return tiny
 
@@ -145,9 +147,29 @@ def test_run_names_are_readable(tiny):
         (
             lambda s: (
                 s.update(checkpoints={"r3d18": RELEASED}),
-                s["experiments"]["kinetics400"].update(init=["r3d18"]),
+                s["experiments"]["kinetics400"].update(models=["slow_r50"], init=["r3d18"]),
             ),
             "experiments.kinetics400.init: model 'slow_r50' takes no checkpoint of format '3d_resnets'",
+        ),
+        (
+            lambda s: (
+                s.update(checkpoints={"r3d18": RELEASED}),
+                s["experiments"]["labels"].update(init=["r3d18"]),
+            ),
+            "models.dynamonet: option normalisation is 'kinetics', and a checkpoint of format 3d_resnets was trained "
+            "with another: set it to 3d_resnets_2018 or 3d_resnets_2020",
+        ),
+        (
+            lambda s: s["models"]["backbone"]["options"].update(filter_size=4),
+            "models.backbone: model 'dynamonet': filter_size must be one of 3, 5, 7, 9, 11, not 4",
+        ),
+        (
+            lambda s: s["models"]["dynamonet"]["options"].update(filter_scales=7),
+            "models.dynamonet: model 'dynamonet': filter_scales 7 needs frames whose sides are multiples of 64 pixels",
+        ),
+        (
+            lambda s: s["models"]["slow_r50"].update(build="c2d_r50", clip={"frames": 1, "crop": 32}),
+            "models.slow_r50: model 'c2d_r50': it pools frames in pairs, and clip.frames is 1",
         ),
         (lambda s: s["claims"]["pretraining"]["control"].update(model="c3d"), "claims.pretraining.control.model"),
         (lambda s: s.update(name="../evil"), "is not a name"),
@@ -161,6 +183,17 @@ def test_run_names_are_readable(tiny):
         (lambda s: s["experiments"]["ucf101"].update(splits=[]), "experiments.ucf101.splits"),
         (lambda s: s["recipes"]["short"].update(learning_rate=float("inf")), "recipes.short.learning_rate"),
         (lambda s: s["recipes"]["short"].update(prediction_weight=0), "nothing to learn from"),
+        (
+            lambda s: s["recipes"]["short"].update(mixup=0.2),
+            "experiments.pretraining: pretraining uses no labels, so mixup",
+        ),
+        (
+            lambda s: s["recipes"]["short"].update(warmup_steps=7),
+            "recipes.short: Value error, a warm-up of more than all 6",
+        ),
+        (lambda s: s["recipes"]["short"].update(trainable=["head", "head"]), "trainable names a part twice"),
+        (lambda s: s["recipes"]["short"].update(schedule="step"), "decay_steps belong to the schedule step"),
+        (lambda s: s["recipes"]["short"].update(accumulation=3), "a batch_size of 4 has no 3 equal parts"),
         (lambda s: s["claims"]["pretraining"]["control"].update(init="imagenet"), "claims.pretraining.control.init"),
         (lambda s: s["claims"]["pretraining"]["control"].update(label_fraction=0.3), "control.label_fraction"),
         (lambda s: s.pop("motion"), "no key motion"),

@@ -48,8 +48,8 @@ def load_checkpoint(folder: Path, like: dict[str, Any] | None = None) -> dict[st
 
     Raises UserError, and removes nothing, if the pointer is damaged or none of the checkpoints can be used.
     """
-    refused = []
-    for entry in _entries(folder):
+    refused, entries = [], _entries(folder)
+    for entry in entries:
         try:
             state = _read(folder / entry["file"], entry["sha256"], like)
         except ValueError as error:
@@ -57,6 +57,8 @@ def load_checkpoint(folder: Path, like: dict[str, Any] | None = None) -> dict[st
         else:
             for one in refused:
                 print(f"{one}: going on from {entry['file']} instead", file=sys.stderr)
+            if refused:  # the next save must not keep a damaged one in the place of this
+                write_json(folder / POINTER, entries[entries.index(entry) :])
             return state
     if refused:
         raise UserError(f"{' and '.join(refused)}: remove {folder} to start anew")
@@ -102,7 +104,7 @@ def _read(path: Path, sha256: str, like: dict[str, Any] | None) -> dict[str, Any
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds something else than the state of a fit")
     # A fit on other data may well have other tensors; what becomes of it is not decided here.
-    if like is not None and state.get("origin") == like["origin"] and (misfit := _misfit(state, like)):
+    if like is not None and state.get("origin", like["origin"]) == like["origin"] and (misfit := _misfit(state, like)):
         raise ValueError(f"{path} holds the state of another model or version ({misfit})")
     return state
 

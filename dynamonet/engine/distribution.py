@@ -33,15 +33,18 @@ class World:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "World":
-        """What torchrun or srun say. Raises UserError where SLURM cannot name the first node."""
+        """What torchrun or srun say. Raises UserError if that is too little, or SLURM cannot name the first node."""
         if "RANK" in environment and "WORLD_SIZE" in environment:
-            rank, size, local_rank = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+            names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
         # Not SLURM_NTASKS: a batch script sees the job's number there, and starts one process all the same.
         elif "SLURM_STEP_NUM_TASKS" in environment:
             names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
-            rank, size, local_rank = (int(environment[name]) for name in names)
         else:
             return cls()
+        for name in names:
+            if not environment.get(name, "").isdecimal():
+                raise UserError(f"{names[0]} is set, and {name} is no number: set {', '.join(names)}, or none of them")
+        rank, size, local_rank = (int(environment[name]) for name in names)
         return cls(rank, size, local_rank, _address(environment)) if size > 1 else cls()
 
     @property
@@ -148,6 +151,10 @@ def _on_gpu(module: nn.Module) -> bool:
 
 def _address(environment: Mapping[str, str]) -> str:
     host, port = environment.get("MASTER_ADDR"), environment.get("MASTER_PORT")
+    if (host is None or port is None) and "SLURM_JOB_ID" not in environment:
+        raise UserError(
+            "several processes share a stage: set MASTER_ADDR and MASTER_PORT to where the first is reached"
+        )
     if host is None:
         host = _first_host(environment.get("SLURM_STEP_NODELIST") or environment["SLURM_JOB_NODELIST"])
     if port is None:

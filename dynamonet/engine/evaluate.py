@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from dynamonet.data.clips import EvalClips
 from dynamonet.data.manifest import Manifest
 from dynamonet.engine import interrupt
-from dynamonet.engine.acceleration import as_input, autocast
+from dynamonet.engine.acceleration import accelerate, as_input, autocast
 from dynamonet.engine.device import determinism, device_name, prepare_device
 from dynamonet.engine.distribution import World
 from dynamonet.engine.fit import build_for, clip_shape, flow_root, load_manifest
@@ -27,7 +27,7 @@ from dynamonet.spec import RunSpec, load_spec
 
 VIDEOS_PER_BATCH = 16
 VIEWS_PER_PASS = 32
-"""Views that go through the network at once: the memory needed does not grow with the number of views."""
+"""Views that are scored at once, if they are not those of one video, and that go through the network at once."""
 EXAMPLES = 4
 """Videos of the first batch whose predicted frames are kept for the figures."""
 
@@ -42,7 +42,8 @@ def evaluate(spec_path: Path, workers: int = 0) -> None:
     spec = load_spec(spec_path)
     watch = Stopwatch()
     world = World.of(os.environ)
-    recipe = spec.recipe
+    # Compiling does not pay for one pass, and without gradients there is nothing to recompute.
+    recipe = spec.recipe.model_copy(update={"compile": False, "gradient_checkpointing": False})
     device = prepare_device(spec.threads, world.local_rank, recipe.deterministic, recipe.precision)
     manifest = load_manifest(spec_path, spec)
     model, weights_sha256 = _trained(spec_path.parent, spec, manifest)
@@ -52,7 +53,8 @@ def evaluate(spec_path: Path, workers: int = 0) -> None:
         shape = replace(clip_shape(spec), extra_frames=spec.extra_frames * spec.views.horizon)
         flow = flow_root(spec_path, spec)
         clips = EvalClips(rows, manifest.root, shape, spec.views.clips, spec.views.crops, flow)
-        scores = score(spec, model.to(device).eval(), clips, device, workers, world)
+        accelerate(model.to(device), recipe)
+        scores = score(spec, model.eval(), clips, device, workers, world)
     if not world.first:
         return
     metrics = write_scores(spec_path.parent, spec, rows, scores)
@@ -109,19 +111,26 @@ def score(spec: RunSpec, model, clips: EvalClips, device: torch.device, workers:
     scored = []
     with world.progress(f"evaluate {spec.run}") as report:
         for batch in batches:
-            shape = batch["video"].shape[:2]
-            video = as_input(batch["video"].flatten(0, 1), spec.recipe, device)
-            with autocast(spec.recipe, device):
-                output = _in_passes(model, video[:, :, : spec.clip.frames])
-            views = video.unflatten(0, shape)  # (B, V, C, T + horizon, H, W)
-            examples = 0 if scored or not world.first else EXAMPLES
-            scored.append(score_views(output, views[:, :, :COLOURS], spec.clip.frames, examples))
+            scored.append(Scores())
+            # As many videos at once as have so few views: the memory needed grows with those of one video alone.
+            for videos in batch["video"].split(max(1, VIEWS_PER_PASS // batch["video"].shape[1])):
+                examples = EXAMPLES - len(scored[0].examples) if len(scored) == 1 and world.first else 0
+                scored[-1].extend(_score_videos(spec, model, videos, device, examples))
             report(sum(map(len, own[: len(scored)])), sum(map(len, own)))
     shares = world.gathered(scored)
     scores = Scores()
     for number in range(len(every) if shares else 0):
         scores.extend(shares[number % world.size][number // world.size])
     return scores
+
+
+def _score_videos(spec: RunSpec, model, videos: Tensor, device: torch.device, examples: int) -> Scores:
+    """videos: uint8 (B, V, C, T + horizon, H, W)."""
+    video = as_input(videos.flatten(0, 1), spec.recipe, device)
+    with autocast(spec.recipe, device):
+        output = _in_passes(model, video[:, :, : spec.clip.frames])
+    views = video[:, :COLOURS].unflatten(0, videos.shape[:2])
+    return score_views(output, views, spec.clip.frames, examples)
 
 
 def _in_passes(model, video: Tensor) -> ModelOutput:

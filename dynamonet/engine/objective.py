@@ -29,6 +29,7 @@ def gradient_difference(predicted: Tensor, target: Tensor) -> Tensor:
     return loss
 
 
+GREY_LEVEL = 1 / 255
 LOSSES = {
     # β lies at the size of a visible error: pixels are in [0, 1]
     "smooth_l1": lambda predicted, target: F.smooth_l1_loss(predicted, target, beta=0.05),
@@ -36,6 +37,15 @@ LOSSES = {
     "l2": F.mse_loss,
     "gradient_difference": gradient_difference,
 }
+
+
+STILL = {
+    "smooth_l1": 0.5 * GREY_LEVEL**2 / 0.05,
+    "l1": GREY_LEVEL,
+    "l2": GREY_LEVEL**2,
+    "gradient_difference": GREY_LEVEL,
+}
+"""The loss of frames that are off by a grey level: of clips that move less, copying is no unit to measure by."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +59,9 @@ def loss_of(output: ModelOutput, video: Tensor, labels: Tensor | None, recipe: R
     """The loss of one batch at a step, counted from 0, on which λ depends while it warms up.
 
     video: (N, C, T + 1, H, W) in [0, 1], of which the model saw the first T frames. labels: classes (N,), soft ones
-    (N, K), or None for unlabelled clips. The prediction term is divided by the loss of copying each frame, so that 1
-    means "no better than copying" whatever the data set and the loss. Everything is computed in fp32, under autocast
-    too.
+    (N, K), or None for unlabelled clips. The prediction term is divided by the loss of copying each frame, or that
+    of an error of one grey level if it is larger, so that 1 means "no better than copying" whatever the data set and
+    the loss. Everything is computed in fp32, under autocast too.
     """
     classification = prediction = None
     if labels is not None:
@@ -59,7 +69,8 @@ def loss_of(output: ModelOutput, video: Tensor, labels: Tensor | None, recipe: R
     if output.predicted_frames is not None:
         loss = LOSSES[recipe.prediction_loss]
         frames, target = video[:, :COLOURS, :-1], video[:, :COLOURS, 1:]
-        prediction = loss(output.predicted_frames.float(), target) / loss(frames, target).clamp_min(1e-8)
+        unit = loss(frames, target).clamp_min(STILL[recipe.prediction_loss])
+        prediction = loss(output.predicted_frames.float(), target) / unit
     terms = [] if classification is None else [classification]
     if prediction is not None and recipe.prediction_weight > 0:
         terms.append(prediction_weight(step, recipe) * prediction)

@@ -20,9 +20,10 @@ COUNTER = ".num_batches_tracked"
 def initialise_from_release(net: nn.Module, spec: RunSpec, study_dir: Path) -> dict:
     """Start from the checkpoint that the run's spec names; the study says where it lies.
 
-    Each part of the network that the checkpoint has, it must have whole; the other parts stay as they are, and so
-    does the classifier, unless the study asks for the checkpoint's. Returns a description for the run's record:
-    `fresh` are the parameters that the checkpoint does not give, `left_out` those of it that are not used.
+    Each part of the network that the checkpoint has, it must have whole, apart from what no file of its format has;
+    the other parts stay as they are, and so does the classifier, unless the study asks for the checkpoint's. Returns
+    a description for the run's record: `fresh` are the parameters that the checkpoint does not give, `left_out` those
+    of it that are not used.
     Raises UserError if the file is absent, another one, no checkpoint of its format, or another architecture's.
     """
     checkpoint = spec.checkpoint
@@ -37,7 +38,11 @@ def initialise_from_release(net: nn.Module, spec: RunSpec, study_dir: Path) -> d
     missing = [
         key
         for key in own
-        if key not in state and key not in fresh and key.partition(".")[0] in parts and not key.endswith(COUNTER)
+        if key not in state
+        and key not in fresh
+        and key.partition(".")[0] in parts
+        and not key.endswith(COUNTER)
+        and not any(part in key for part in release.lacks)
     ]
     problems = {
         "missing in the file": missing,

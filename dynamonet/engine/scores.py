@@ -40,7 +40,8 @@ def score_views(output: ModelOutput, views: Tensor, frames: int, examples: int =
     """Scores of a batch of videos.
 
     views: (B, V, C, T + horizon, H, W) in [0, 1], of which the model saw the first T = `frames` frames; output: the
-    model's, of all B·V clips. The first view of the first `examples` videos is kept for figures. Raises UserError for
+    model's, of all B·V clips. The first view of the first `examples` videos, where they
+    have filters, is kept for figures. Raises UserError for
     a horizon that the model cannot reach.
     """
     scores = Scores()
@@ -58,7 +59,7 @@ def score_views(output: ModelOutput, views: Tensor, frames: int, examples: int =
         every_db.extend(psnr_db.mean((1, 2)).tolist())
         psnr_db = frame_psnr_db(future.clamp(0, 1), later).unflatten(0, views.shape[:2])  # (B, V, horizon)
         horizon_db.extend(psnr_db.mean(1).double().cpu().numpy())
-    for clip in range(0, len(video), views.shape[1])[:examples]:
+    for clip in range(0, len(video) if output.filters is not None else 0, views.shape[1])[:examples]:
         scores.examples.append(
             {
                 "frames": _pixels(video[clip, :, : frames + 1]),
@@ -113,6 +114,7 @@ def write_scores(run_dir: Path, spec: RunSpec, rows: pd.DataFrame, scores: Score
                 f"psnr_future{kind}_db": means_db[0],
                 f"psnr_horizon{kind}_db": means_db,
             }
+    if scores.examples:
         examples = {key: np.stack([e[key] for e in scores.examples]) for key in scores.examples[0]}
         with atomic_path(run_dir / "predictions.npz") as temporary:
             np.savez_compressed(temporary, ids=rows["id"].to_numpy(str)[: len(scores.examples)], **examples)

@@ -1,8 +1,9 @@
 """The training loop, on one process or several: resumable at any instant, and stopped by a signal between two steps."""
 
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,9 @@ from dynamonet.recipe import ALL
 from dynamonet.records import Stopwatch
 from dynamonet.spec import RunSpec
 
+ONE_VALUE = "Expected more than 1 value per channel when training"
+"""What torch says where batch normalisation has nothing to take a deviation of."""
+
 
 class Trainer:
     """A fit under way: the state of its updates, its log and its step. All else follows from the spec and the step."""
@@ -45,18 +49,32 @@ class Trainer:
 
     def _resume(self) -> None:
         """Go on from the checkpoint that rank 0 finds, if there is one that fits."""
-        state = load_checkpoint(self.folder, like=self.state_dict()) if self.world.first else None
-        if state is not None and state["origin"] != self.origin:
-            print(
-                f"{self.folder} was left by a fit on other data or from other weights: starting anew", file=sys.stderr
-            )
-            self.attempts.forget()
-            state = None
-        state = self.world.from_first(state)
+        state = self.world.from_first(self._found() if self.world.first else None)
+        if isinstance(state, UserError):
+            raise self.world.once(state)
         if state is not None:
             self._load(state)
-        if self.world.first:
+        problem = self.world.from_first(self._open_log() if self.world.first else None)
+        if problem is not None:
+            raise self.world.once(problem)
+
+    def _open_log(self) -> UserError | None:
+        try:
             self.log.go_on_from(self.step)
+        except UserError as error:
+            return error
+
+    def _found(self) -> dict | UserError | None:
+        """The checkpoint to go on from, or what all processes are to raise."""
+        try:
+            state = load_checkpoint(self.folder, like=self.state_dict())
+        except UserError as error:
+            return error
+        if state is None or state["origin"] == self.origin:
+            return state
+        print(f"{self.folder} was left by a fit on other data or from other weights: starting anew", file=sys.stderr)
+        self.attempts.forget()
+        return None
 
     def _load(self, state: dict) -> None:
         if state["world_size"] != self.world.size:
@@ -98,7 +116,6 @@ class Trainer:
                 values, stop = self._step(batch, clips)
                 done = time.perf_counter()
                 self.log.add(values, got - waiting_since, done - got)
-                waiting_since = done
                 ended = self.step == recipe.steps
                 if self.step % recipe.log_every == 0 or ended:
                     self.log.line(self.step, recipe.steps, learning_rate=self.update.learning_rate)
@@ -106,9 +123,10 @@ class Trainer:
                         tracked.log(self.log.write(**self.speed()))
                 if world.first and (self.step % recipe.checkpoint_every == 0 or stop) and not ended:
                     save_checkpoint(self.folder, self.step, self.state_dict())
-                report(self.step, recipe.steps, f"loss {self.log.last.get('loss', float('nan')):.3f}")
+                report(self.step, recipe.steps, f"loss {self.log.last['loss']:.3f}" if self.log.last else "")
                 if stop and not ended:
                     self._stop(stop)
+                waiting_since = time.perf_counter()
 
     def _trackers(self, names: Sequence[str]) -> AbstractContextManager[Trackers]:
         spec_dict = self.spec.model_dump(mode="json")
@@ -129,31 +147,46 @@ class Trainer:
     def _step(self, batch: dict, clips: TrainClips) -> tuple[Tensor, str | None]:
         """One step; returns the mean of all processes' VALUES, and the name of a signal that one of them has received.
 
-        Raises UserError for a loss that is not finite, before the weights are changed by it, for a batch that does not
-        fit into memory, and for an operator that is not deterministic where the recipe wants it to be.
+        Raises UserError for a loss or gradient that is not finite, before the weights are changed by it, for a batch
+        that does not fit into memory, and for an operator that is not deterministic where the recipe wants it to be.
         """
-        own = self._gradients(batch)
+        own, norm = self._guarded(batch, self.update.gradients, batch, self.step)
         signals = torch.tensor([float(interrupt.received() is one) for one in interrupt.SIGNALS])
         told = self.world.mean(torch.cat([own, signals]))
         values, signals = told[: len(VALUES)], told[len(VALUES) :]
-        if not torch.isfinite(values[0]):
+        loss = values[0].item()
+        if not (math.isfinite(loss) and (norm.isfinite() or self.update.scaler.is_enabled())):
             videos = self.world.gathered([clips.rows.ids[row] for row in batch["row"].tolist()])
-            kept = not_finite(self.folder, self.state_dict(), values[0].item(), videos) if self.world.first else None
+            kept = None
+            if self.world.first:
+                kept = not_finite(self.folder, self.state_dict(), loss, norm.item(), videos)
+            self.world.meet()  # a launcher kills the others when one has left, and rank 0 may still be writing
             raise self.world.once(kept)
-        self.update.apply(self.step, values[0].item())
+        self._guarded(batch, self.update.apply, self.step, loss)
         self.step += 1
         return values, next((one.name for one, count in zip(interrupt.SIGNALS, signals, strict=True) if count), None)
 
-    def _gradients(self, batch: dict) -> Tensor:
+    def _guarded(self, batch: dict, function: Callable, *arguments):
+        """What a part of the step returns; a sentence in the place of what torch raises, where there is one."""
         try:
-            return self.update.gradients(batch, self.step)
-        except (RuntimeError, MemoryError) as error:
+            return function(*arguments)
+        except (RuntimeError, MemoryError, ValueError) as error:
+            if ONE_VALUE in str(error):
+                raise self.world.once(self._too_few_clips()) from error
             if (refused := nondeterministic_operator(error)) is not None:
                 raise refused from error
             if not is_out_of_memory(error):
                 raise
         # Here, and not above: the error's traceback holds the tensors of the step.
         raise UserError(self.update.memory_advice(batch, self.step))
+
+    def _too_few_clips(self) -> UserError:
+        recipe, processes = self.spec.recipe, self.world.size
+        return UserError(
+            f"{self.spec.run}: batch normalisation cannot train on 1 clip at once where the network has one value of "
+            f"it per channel: raise batch_size ({recipe.batch_size}), or lower "
+            f"accumulation ({recipe.accumulation}) or the number of processes ({processes})"
+        )
 
     def _stop(self, signal_name: str) -> None:
         if self.world.first:

@@ -2,19 +2,22 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from dynamonet.engine.objective import VALUES
+from dynamonet.errors import UserError
 from dynamonet.files import write_text
 
 
 class TrainingLog:
     """The steps of a fit: their VALUES until a line holds their means, and the time spent on them.
 
-    A line is the mean over the steps since the last one. The file is the truth; whatever shows it elsewhere is a copy.
+    A line holds means over the steps since the last one; its speed is that since the start. The file is the truth;
+    whatever shows it elsewhere is a copy.
     """
 
     def __init__(self, path: Path):
@@ -31,10 +34,20 @@ class TrainingLog:
         self.wait_s, self.busy_s = state["wait_s"], state["busy_s"]
 
     def go_on_from(self, step: int) -> None:
-        """Keep the lines up to a step. The file may be ahead of it, its last line cut off: those steps come again."""
+        """Keep the lines up to a step. The file may be ahead of it, its last line cut off: those steps come again.
+
+        Raises UserError for a line that is none of this log.
+        """
         lines = self.path.read_text().splitlines(keepends=True) if self.path.is_file() else []
         whole = [line for line in lines if line.endswith("\n")]
-        write_text(self.path, "".join(line for line in whole if json.loads(line)["step"] <= step))
+        try:
+            kept = [line for line in whole if json.loads(line)["step"] <= step]
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(
+                f"{self.path} is damaged: remove it to go on without the lines so far, or with the folder checkpoints "
+                "beside it to start anew"
+            ) from error
+        write_text(self.path, "".join(kept))
 
     def add(self, values: Tensor, waited_s: float, busy_s: float) -> None:
         """A step has ended: its VALUES, and the seconds it waited for its batch and computed."""
@@ -54,6 +67,8 @@ class TrainingLog:
         line = {**self.last, **speed}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint that is on the disk relies on it, even if the power fails
         return line
 
     def speed(self, clips: int) -> dict[str, float]:

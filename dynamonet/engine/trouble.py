@@ -1,6 +1,7 @@
-"""A loss that is no number: what is kept of the step, and what is said."""
+"""A loss or gradient that is no number: what is kept of the step, and what is said."""
 
 import io
+import math
 from itertools import chain
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from dynamonet.files import write_bytes, write_json
 NAMED_VIDEOS = 4
 
 
-def not_finite(folder: Path, state: dict, loss: float, videos: list[list[str]]) -> UserError:
+def not_finite(folder: Path, state: dict, loss: float, norm: float, videos: list[list[str]]) -> UserError:
     """Keep the state before a step's update and the ids of its clips' videos, by process; returns what to raise.
 
     The running statistics of batch norm in that state have seen the batch.
@@ -22,10 +23,12 @@ def not_finite(folder: Path, state: dict, loss: float, videos: list[list[str]]) 
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_bytes(path, buffer.getvalue())
-    write_json(path.with_suffix(".json"), {"step": step, "loss": str(loss), "videos": videos})
+    about = {"step": step, "loss": str(loss), "gradient_norm": str(norm), "videos": videos}
+    write_json(path.with_suffix(".json"), about)
     ids = list(chain.from_iterable(videos))
     named = ", ".join(ids[:NAMED_VIDEOS]) + (f" and {len(ids) - NAMED_VIDEOS} more" if len(ids) > NAMED_VIDEOS else "")
+    what = f"gradient is {norm}" if math.isfinite(loss) else f"loss is {loss}"
     return UserError(
-        f"the loss is {loss} at step {step}, on clips of {named}: lower learning_rate or look at these videos; the "
+        f"the {what} at step {step}, on clips of {named}: lower learning_rate or look at these videos; the "
         f"state before the step is {path}, with the list of its videos beside it"
     )

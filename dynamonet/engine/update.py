@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 
+import torch
 from torch import Tensor, nn
 
 from dynamonet.data.sampling import generator
@@ -64,8 +65,12 @@ class Update:
         """The weights that are the result so far, by their names in the network."""
         return self.model.net.state_dict() if self.average is None else self.average.weights()
 
-    def gradients(self, batch: dict, step: int) -> Tensor:
-        """Forward and backward pass of this process's share of a batch, in parts; returns its VALUES, on the CPU."""
+    def gradients(self, batch: dict, step: int) -> tuple[Tensor, Tensor]:
+        """Forward and backward pass of this process's share of a batch, in parts.
+
+        Returns its VALUES and the norm of the gradient, which is all processes' already, on the CPU. Scaled gradients
+        (fp16) have overflowed where the norm is not finite, and `apply` leaves them out.
+        """
         spec, recipe = self.spec, self.spec.recipe
         # Dropout's draws are a function of the step, not of the steps before it.
         seed_torch(spec.seed, "step", step, *([] if self.world.first else [self.world.rank]))
@@ -82,7 +87,10 @@ class Update:
             with nullcontext() if last or self.world.size == 1 else self.objective.no_sync():
                 own = None if labels is None else labels.chunk(parts)[part]
                 total += self._backward(self.objective, video.chunk(parts)[part], own, step)
-        return total.cpu()
+        self.scaler.unscale_(self.optimiser)
+        self.norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        values_and_norm = torch.cat([total, self.norm[None]]).cpu()  # at once: the device is waited for
+        return values_and_norm[:-1], values_and_norm[-1]
 
     def _inputs(self, batch: dict) -> tuple[Tensor, Tensor | None]:
         video = as_input(batch["video"], self.spec.recipe, self.device)
@@ -102,8 +110,7 @@ class Update:
         """Change the weights by the gradients; `loss` is the mean over all processes."""
         recipe = self.spec.recipe
         if recipe.gradient_clip is not None:
-            self.scaler.unscale_(self.optimiser)
-            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.gradient_clip)
+            nn.utils.clip_grads_with_norm_(self.model.parameters(), recipe.gradient_clip, self.norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.schedule.observe(step, loss)
@@ -111,11 +118,16 @@ class Update:
             self.average.update(self.model.net)
 
     def memory_advice(self, batch: dict, step: int) -> str:
-        """What to do, after the gradients of this batch have run out of memory. Spoils the weights."""
+        """What to do, after the step of this batch has run out of memory. Nothing can be trained any more then."""
+        # The other processes would have to take part in what the shared objective does, even in backward passes of
+        # others, and in batch normalisation that is over all of them.
+        self.objective = None
+        for module in self.model.modules():
+            if isinstance(module, nn.SyncBatchNorm):
+                module.eval()
 
         def attempt(clips: int) -> None:
             self.optimiser.zero_grad(set_to_none=True)
-            # Not the shared objective: the other processes would have to take part.
             objective = Objective(self.spec, self.model)
             self._backward(objective, *self._inputs({name: batch[name][:clips] for name in batch}), step)
             self.optimiser.step()

@@ -63,6 +63,8 @@ def training_flops_per_clip(model: nn.Module, clip_cthw: tuple[int, int, int, in
     model is the one that computes, without wrappers of DistributedDataParallel or torch.compile, and is taken to be
     trained in all of its parts: with frozen ones the backward pass costs less than is counted here.
     """
+    import dynamonet.measure.cost  # noqa: F401  teaches torch's counter the filters' operator
+
     device = next(model.parameters()).device
     gpus = [device] if device.type == "cuda" else []
     with _evaluating(model), torch.random.fork_rng(gpus), torch.no_grad(), FlopCounterMode(display=False) as counter:

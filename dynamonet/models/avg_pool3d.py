@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dynamonet.errors import UserError
+from dynamonet.models.swapping import swap, triple
 
 
 class DeterministicAvgPool3d(nn.AvgPool3d):
@@ -21,7 +22,7 @@ class DeterministicAvgPool3d(nn.AvgPool3d):
 
 def average_in_steps(x: Tensor, pool: nn.AvgPool3d) -> Tensor:
     """What `pool` makes of x (N, C, T, H, W), by averages in 2D: windows, borders and divisors are separable."""
-    (kt, kh, kw), (st, sh, sw), (pt, ph, pw) = map(_triple, (pool.kernel_size, pool.stride, pool.padding))
+    (kt, kh, kw), (st, sh, sw), (pt, ph, pw) = map(triple, (pool.kernel_size, pool.stride, pool.padding))
     how = {"ceil_mode": pool.ceil_mode, "count_include_pad": pool.count_include_pad}
     n, c, t, h, w = x.shape
     planes = F.avg_pool2d(x.reshape(n, c * t, h, w), (kh, kw), (sh, sw), (ph, pw), **how)
@@ -34,20 +35,13 @@ def deterministic_averaging(module: nn.Module) -> None:
 
     Raises UserError for one with divisor_override.
     """
-    for parent in list(module.modules()):
-        for name, pool in list(parent.named_children()):
-            if type(pool) is not nn.AvgPool3d:
-                continue
-            if pool.divisor_override is not None:
-                raise UserError(
-                    f"{type(parent).__name__}.{name} averages with divisor_override, which has no deterministic "
-                    "gradient here: set deterministic to false"
-                )
-            swapped = DeterministicAvgPool3d(
-                pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode, pool.count_include_pad
-            )
-            setattr(parent, name, swapped)
+    swap(module, nn.AvgPool3d, _deterministic)
 
 
-def _triple(value: int | tuple[int, int, int]) -> tuple[int, int, int]:
-    return (value, value, value) if isinstance(value, int) else tuple(value)
+def _deterministic(pool: nn.AvgPool3d, name: str) -> DeterministicAvgPool3d:
+    if pool.divisor_override is not None:
+        raise UserError(
+            f"{name} averages with divisor_override, which has no deterministic gradient here: set deterministic to "
+            "false"
+        )
+    return DeterministicAvgPool3d(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode, pool.count_include_pad)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 KINETICS_MEAN = (0.45, 0.45, 0.45)
 KINETICS_STD = (0.225, 0.225, 0.225)
@@ -43,10 +43,10 @@ class ModelCard(Frozen):
     extra_frames: int = Field(
         default=0, ge=0, le=1, description="frames read after the clip: 1 if the last prediction needs its target"
     )
-    mean: tuple[float, float, float] | None = Field(
+    mean: tuple[float, ...] | None = Field(
         default=KINETICS_MEAN, description="per-channel mean in [0, 1]; None: the network normalises itself"
     )
-    std: tuple[float, float, float] = KINETICS_STD
+    std: tuple[float, ...] = KINETICS_STD
     stored_flow: bool = Field(
         default=False, description="the clip's channels are red, green, blue and stored flow, right and down"
     )
@@ -57,3 +57,13 @@ class ModelCard(Frozen):
     def channels(self) -> int:
         """C, channels of the clip."""
         return COLOURS + 2 if self.stored_flow else COLOURS
+
+    @model_validator(mode="after")
+    def _normalises_every_channel(self):
+        for name, values in {"mean": self.mean, "std": self.std}.items():
+            if self.mean is not None and len(values) != self.channels:
+                raise ValueError(
+                    f"{name} has {len(values)} values, and the clip {self.channels} channels: give one for each, or "
+                    "mean None if the network normalises itself"
+                )
+        return self

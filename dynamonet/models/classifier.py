@@ -45,10 +45,11 @@ def build_classifier(name: str, num_classes: int, options: dict, clip: Clip) -> 
 
     Raises UserError if the model or an option does not exist, or if `build` refuses its arguments.
     """
-    check_options(name, options)
+    options = check_options(name, options, clip)
     module = model_module(name)
     try:
         net = module.build(num_classes=num_classes, clip=clip, **options)
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise UserError(f"model {name!r} refuses options {options} for clip {clip}: {error}") from error
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
+        reason = str(error) or type(error).__name__
+        raise UserError(f"model {name!r} refuses options {options} for clip {clip}: {reason}") from error
     return Classifier(net, module.CARD.mean, module.CARD.std)

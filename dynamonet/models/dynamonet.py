@@ -3,6 +3,7 @@
 from functools import partial
 
 from dynamonet.models.card import Clip, ModelCard
+from dynamonet.models.options import check
 from dynamonet.models.release import NORMALISATIONS, THREE_D_RESNETS
 
 CARD = ModelCard(
@@ -71,32 +72,21 @@ def build(
     features_detached: stop gradients at the generator's input, so that prediction trains the generator and not
     the backbone: the ablation of joint training.
 
-    Raises ValueError for values out of range and for combinations that would do nothing.
+    Raises ValueError, as `check` does, for values out of range, whether the option has an effect or not, and for
+    static filters that only a DMR would see or whose features are detached.
     """
-    from dynamonet.models.filter_generator import SOURCES, FilterGenerator, FilterShape, StaticFilters
+    check(**locals())  # of all parameters
+    from dynamonet.models.filter_generator import FilterGenerator, FilterShape, StaticFilters
     from dynamonet.models.network import DynamoNet, MotionRepresentation
-    from dynamonet.models.prediction import check_scales
     from dynamonet.models.resnet3d import ResNet3D
     from dynamonet.models.stc import STCBlock
 
-    if normalisation not in NORMALISATIONS:
-        raise ValueError(f"normalisation must be one of {', '.join(NORMALISATIONS)}, not {normalisation!r}")
     gate = partial(STCBlock, reduction=stc_reduction, full_rank=stc_full_rank, combine=stc_combine) if stc else None
     features = ResNet3D(depth, width, stem_frames, backbone, cardinality, shortcut, clip.frames, gate)
     generator = dmr = None
-    if dmr_features < 0:
-        raise ValueError(f"dmr_features must be at least 0, not {dmr_features}")
     if prediction or dmr_features:
-        if filter_source not in SOURCES:
-            raise ValueError(f"filter_source must be one of {SOURCES}, not {filter_source!r}")
-        static = filter_source == "static"
-        if static and not prediction:
-            raise ValueError("filter_source static needs prediction true: the classifier would see a constant")
-        if static and features_detached:
-            raise ValueError("features_detached needs another filter_source than static, which sees no features")
         shape = FilterShape(filter_size, filter_scales, 3 if filter_per_channel else 1)
-        check_scales(filter_scales, clip.crop, clip.crop)
-        if static:
+        if filter_source == "static":
             generator = StaticFilters(clip.frames, shape, filter_normalisation)
         else:
             pooled = filter_source == "pooled"

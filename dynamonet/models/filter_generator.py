@@ -11,9 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-SIZES = (3, 5, 7, 9, 11)
-NORMALISATIONS = ("sum1", "softmax", "raw")
-SOURCES = ("temporal", "pooled", "static")
 SOFTMAX_CENTRE = 0.95
 """Weight of the centre of a softmax filter at the start. An exact identity would need an infinite logit, and from
 0.99 filters learn slower."""
@@ -24,17 +21,11 @@ class FilterShape:
     """The filters of one frame: (S, C', k, k), finest scale first; C' is 1 where the colours share a filter."""
 
     size: int
-    """k, in pixels of the filter's own scale."""
+    """k, in pixels of the filter's own scale, odd."""
     scales: int = 1
     """S: scale s works on the frame at 1/2^s of its size."""
     channels: int = 1
     """C'."""
-
-    def __post_init__(self):
-        if self.size not in SIZES:
-            raise ValueError(f"filter_size must be one of {SIZES}, not {self.size}")
-        if self.scales < 1:
-            raise ValueError(f"filter_scales must be at least 1, not {self.scales}")
 
     @property
     def dimensions(self) -> tuple[int, int, int, int]:
@@ -67,11 +58,6 @@ def normalise_filters(raw: Tensor, normalisation: str) -> Tensor:
     return raw - raw.mean((-2, -1), keepdim=True) + 1 / raw.shape[-1] ** 2
 
 
-def check_normalisation(normalisation: str) -> None:
-    if normalisation not in NORMALISATIONS:
-        raise ValueError(f"filter_normalisation must be one of {NORMALISATIONS}, not {normalisation!r}")
-
-
 def resampling_weights(inputs: int, outputs: int, like: Tensor) -> Tensor:
     """The matrix (inputs, outputs) whose product with x (..., inputs) interpolates x linearly to `outputs` steps.
 
@@ -89,7 +75,7 @@ class FilterGenerator(nn.Module):
     Each map (N, C_i, T_i, H_i, W_i) is averaged over space and resampled to T steps, so that a frame's filters
     see their own time; `pooled` averages over time as well (the ablation in which they do not). The last layer
     starts at zero weight and a bias that makes every filter the identity: before training, the prediction of
-    a frame is the frame before it. Raises ValueError for an unknown normalisation.
+    a frame is the frame before it.
     """
 
     def __init__(
@@ -101,7 +87,6 @@ class FilterGenerator(nn.Module):
         hidden: int = 64,
     ):
         super().__init__()
-        check_normalisation(normalisation)
         self.shape, self.normalisation, self.pooled = shape, normalisation, pooled
         self.mix = nn.Sequential(
             nn.Conv1d(sum(channels), hidden, 3, padding=1, bias=False),
@@ -138,7 +123,6 @@ class StaticFilters(nn.Module):
 
     def __init__(self, frames: int, shape: FilterShape, normalisation: str = "sum1"):
         super().__init__()
-        check_normalisation(normalisation)
         self.shape, self.normalisation = shape, normalisation
         self.raw = nn.Parameter(shape.raw_identity(normalisation).repeat(frames, 1, 1, 1, 1))
 

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from dynamonet.errors import UserError
-
-Triple = tuple[int, int, int]
+from dynamonet.models.swapping import Triple, swap, triple
 
 
 class DeterministicMaxPool3d(nn.MaxPool3d):
@@ -20,7 +19,7 @@ class DeterministicMaxPool3d(nn.MaxPool3d):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda and x.requires_grad:
-            return deterministic_max_pool3d(x, *map(_triple, (self.kernel_size, self.stride, self.padding)))
+            return deterministic_max_pool3d(x, *map(triple, (self.kernel_size, self.stride, self.padding)))
         return super().forward(x)
 
 
@@ -34,16 +33,16 @@ def deterministic_pooling(module: nn.Module) -> None:
 
     Raises UserError for one with dilation, ceil_mode or return_indices.
     """
-    for parent in list(module.modules()):
-        for name, pool in list(parent.named_children()):
-            if type(pool) is not nn.MaxPool3d:
-                continue
-            if _triple(pool.dilation) != (1, 1, 1) or pool.ceil_mode or pool.return_indices:
-                raise UserError(
-                    f"{type(parent).__name__}.{name} pools with dilation, ceil_mode or return_indices, which has no "
-                    "deterministic gradient here: set deterministic to false"
-                )
-            setattr(parent, name, DeterministicMaxPool3d(pool.kernel_size, pool.stride, pool.padding))
+    swap(module, nn.MaxPool3d, _deterministic)
+
+
+def _deterministic(pool: nn.MaxPool3d, name: str) -> DeterministicMaxPool3d:
+    if triple(pool.dilation) != (1, 1, 1) or pool.ceil_mode or pool.return_indices:
+        raise UserError(
+            f"{name} pools with dilation, ceil_mode or return_indices, which has no deterministic gradient here: set "
+            "deterministic to false"
+        )
+    return DeterministicMaxPool3d(pool.kernel_size, pool.stride, pool.padding)
 
 
 class _MaxPool3d(torch.autograd.Function):
@@ -81,7 +80,3 @@ class _MaxPool3d(torch.autograd.Function):
             padded[:, :, *place] += gradient.masked_fill(number != index, 0)
         inside = [slice(p, p + s) for s, p in zip(sizes, padding, strict=True)]
         return padded[:, :, *inside], None, None, None
-
-
-def _triple(value: int | Triple) -> Triple:
-    return (value, value, value) if isinstance(value, int) else tuple(value)

@@ -10,8 +10,6 @@ from dynamonet.models.filter_generator import FilterGenerator, FilterShape, Stat
 from dynamonet.models.output import ModelOutput
 from dynamonet.models.prediction import predict_frames
 
-DMR_POOLINGS = ("mean", "flatten")
-
 
 class MotionRepresentation(nn.Module):
     """The DMR: the filters of all frames as one vector (N, `features`) for the classifier.
@@ -25,13 +23,10 @@ class MotionRepresentation(nn.Module):
     normalisation brings the projection to the scale of the pooled features. Its large ε keeps the representation
     silent while the filters are still the identity: with the usual one, the first steps would feed amplified
     rounding noise to the classifier. With `projected` 0 the d or T·d differences are the representation.
-    Raises ValueError for an unknown pooling.
     """
 
     def __init__(self, frames: int, shape: FilterShape, projected: int, pooling: str):
         super().__init__()
-        if pooling not in DMR_POOLINGS:
-            raise ValueError(f"dmr_pooling must be one of {DMR_POOLINGS}, not {pooling!r}")
         self.frames, self.pooling = frames, pooling
         self.register_buffer("identity", shape.identity(), persistent=False)
         raw = shape.numel * (frames if pooling == "flatten" else 1)

@@ -79,15 +79,15 @@ def weights_file(url: str) -> Path:
     name = url.rpartition("/")[2]
     digits = re.search(r"-([0-9a-f]{8,})\.pth$", name).group(1)
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+    try:
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), hash_prefix=digits, progress=False)
-        except (OSError, RuntimeError) as error:
-            raise UserError(
-                f"optical flow needs {path}, and downloading it failed ({error}): get {url} on another machine and put "
-                "it there (TORCH_HOME sets the folder)"
-            ) from error
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"optical flow needs {path}, and downloading it failed ({error}): get {url} on another machine and put "
+            "it there (TORCH_HOME sets the folder)"
+        ) from error
     found = sha256_file(path)
     if not found.startswith(digits):
         raise UserError(f"{path} is damaged: its SHA-256 begins with {found[:8]}, not {digits}; remove it")

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dynamonet.models.filter_operator import apply_dynamic_filters
+from dynamonet.models.options import check_scales
 
 
 def predict_frames(frames: Tensor, filters: Tensor) -> Tensor:
@@ -41,15 +42,6 @@ def predict_future(frame: Tensor, filters: Tensor, steps: int) -> Tensor:
     for _ in range(steps):
         predicted.append(predict_frames(predicted[-1], filters))
     return torch.cat(predicted[1:], 2)
-
-
-def check_scales(scales: int, height: int, width: int) -> None:
-    """Raises ValueError if a frame of this size in pixels has no pyramid of so many scales."""
-    if height % 2 ** (scales - 1) or width % 2 ** (scales - 1):
-        raise ValueError(
-            f"filter_scales {scales} needs frames whose sides are multiples of {2 ** (scales - 1)} pixels, "
-            f"not {height} x {width}: change clip.crop"
-        )
 
 
 def _filtered(level: Tensor, filters: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 A model takes a format of checkpoint if its module has `RELEASES`, a mapping from the format's name to a `Release`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dynamonet.models.card import KINETICS_MEAN, KINETICS_STD
@@ -13,11 +14,15 @@ class Release(NamedTuple):
     """One format, as one model takes it.
 
     entry: where in the saved mapping the parameters are. own_key: from a parameter's name there to its name in the
-    model's network; a name that the network lacks stands for what it does not take.
+    model's network; a name that the network lacks stands for what it does not take. lacks: what is in the names of
+    parameters that no file of the format has, in parts of the network that it has otherwise; they start fresh.
+    options: for options of the model, the values with which it is the network that the files were trained for.
     """
 
     entry: str
     own_key: Callable[[str], str]
+    lacks: tuple[str, ...] = ()
+    options: Mapping[str, tuple] = MappingProxyType({})
 
 
 def backbone_key(released: str) -> str:
@@ -29,7 +34,12 @@ def backbone_key(released: str) -> str:
     return key if key.startswith("fc.") else f"backbone.{key}"
 
 
-THREE_D_RESNETS = Release("state_dict", backbone_key)
+THREE_D_RESNETS = Release(
+    "state_dict",
+    backbone_key,
+    lacks=(".stc.",),
+    options=MappingProxyType({"normalisation": ("3d_resnets_2018", "3d_resnets_2020")}),
+)
 
 # Mean and standard deviation of pixels in [0, 1], per channel, that a backbone was trained with. The files of the
 # branch CVPR2018 (resnet-18-kinetics.pth and the like) saw pixels of 0 to 255 less the mean of ActivityNet (its

@@ -5,13 +5,12 @@ models/resnext.py).
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-BLOCKS_PER_STAGE = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-BACKBONES = {"resnet": tuple(BLOCKS_PER_STAGE), "resnext": (50, 101)}
-SHORTCUTS = ("B", "A")
+from dynamonet.models.options import BLOCKS_PER_STAGE, BOTTLENECKS, EXPANSION
 
 
 def conv(inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1) -> nn.Conv3d:
@@ -21,13 +20,11 @@ def conv(inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1)
 class BasicBlock(nn.Module):
     """Two 3 x 3 x 3 convolutions. `gate` is applied to their result before the shortcut is added."""
 
-    def __init__(
-        self, inputs: int, middle: int, outputs: int, stride: int, groups: int, downsample: nn.Module, gate: nn.Module
-    ):
+    def __init__(self, inputs: int, outputs: int, stride: int, downsample: nn.Module, gate: nn.Module):
         super().__init__()
-        self.conv1 = conv(inputs, middle, 3, stride, groups)
-        self.bn1 = nn.BatchNorm3d(middle)
-        self.conv2 = conv(middle, outputs, 3, groups=groups)
+        self.conv1 = conv(inputs, outputs, 3, stride)
+        self.bn1 = nn.BatchNorm3d(outputs)
+        self.conv2 = conv(outputs, outputs, 3)
         self.bn2 = nn.BatchNorm3d(outputs)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
@@ -43,7 +40,7 @@ class Bottleneck(nn.Module):
     """Convolutions of 1, 3 x 3 x 3 (grouped in a ResNeXt) and 1; `gate` as in `BasicBlock`."""
 
     def __init__(
-        self, inputs: int, middle: int, outputs: int, stride: int, groups: int, downsample: nn.Module, gate: nn.Module
+        self, inputs: int, outputs: int, stride: int, downsample: nn.Module, gate: nn.Module, middle: int, groups: int
     ):
         super().__init__()
         self.conv1 = conv(inputs, middle, 1)
@@ -91,8 +88,7 @@ class ResNet3D(nn.Module):
     and 34 layers). frames: T, which a gate needs. gate: from the channels and the time steps of a stage to the module
     at the end of each of its blocks' branches, named `stc` there; None: none.
 
-    Raises ValueError naming the argument that is out of range; in `forward`, for a clip that has not `frames`
-    frames.
+    `forward` raises ValueError for a clip that has not `frames` frames.
     """
 
     def __init__(
@@ -107,7 +103,6 @@ class ResNet3D(nn.Module):
         gate: Callable[[int, int], nn.Module] | None = None,
     ):
         super().__init__()
-        _check(depth, width, stem_frames, kind, cardinality, shortcut)
         self.conv1 = nn.Conv3d(3, width, (stem_frames, 7, 7), (1, 2, 2), (stem_frames // 2, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(width)
         self.relu = nn.ReLU(inplace=True)
@@ -116,18 +111,16 @@ class ResNet3D(nn.Module):
         channels, steps = [width], frames
         for stage, blocks in enumerate(BLOCKS_PER_STAGE[depth]):
             planes, stride = width * 2**stage, 1 if stage == 0 else 2
-            if kind == "resnext":
-                block, middle, outputs, groups = Bottleneck, cardinality * planes // 16, 4 * planes, cardinality
-            elif depth >= 50:
-                block, middle, outputs, groups = Bottleneck, planes, 4 * planes, 1
-            else:
-                block, middle, outputs, groups = BasicBlock, planes, planes, 1
+            block, outputs = BasicBlock, planes
+            if depth in BOTTLENECKS:
+                middle, groups = (cardinality * planes // 16, cardinality) if kind == "resnext" else (planes, 1)
+                block, outputs = partial(Bottleneck, middle=middle, groups=groups), EXPANSION * planes
             steps = None if steps is None else (steps + 1) // 2  # the max-pool halves them, then each later stage
             stack = nn.Sequential()
             for inputs, step in [(channels[-1], stride), *[(outputs, 1)] * (blocks - 1)]:
                 skip = _skip(inputs, outputs, step, shortcut)
                 end = nn.Identity() if gate is None else gate(outputs, steps)
-                stack.append(block(inputs, middle, outputs, step, groups, skip, end))
+                stack.append(block(inputs, outputs, step, skip, end))
             setattr(self, f"layer{stage + 1}", stack)
             channels.append(outputs)
         self.channels = tuple(channels)
@@ -145,23 +138,6 @@ class ResNet3D(nn.Module):
             x = stage(x)
             features.append(x)
         return features
-
-
-def _check(depth: int, width: int, stem_frames: int, kind: str, cardinality: int, shortcut: str) -> None:
-    if kind not in BACKBONES:
-        raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, not {kind!r}")
-    if depth not in BACKBONES[kind]:
-        raise ValueError(f"depth must be one of {', '.join(map(str, BACKBONES[kind]))} for a {kind}, not {depth}")
-    if width < 1:
-        raise ValueError(f"width must be at least 1, not {width}")
-    if stem_frames < 1 or stem_frames % 2 == 0:
-        raise ValueError(f"stem_frames must be odd, not {stem_frames}")
-    if shortcut not in SHORTCUTS:
-        raise ValueError(f"shortcut must be one of {', '.join(SHORTCUTS)}, not {shortcut!r}")
-    if kind == "resnext" and width % 16:
-        raise ValueError(f"width must be a multiple of 16 for a resnext, not {width}")
-    if cardinality < 1:
-        raise ValueError(f"cardinality must be at least 1, not {cardinality}")
 
 
 def _skip(inputs: int, outputs: int, stride: int, shortcut: str) -> nn.Module:

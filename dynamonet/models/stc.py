@@ -2,8 +2,6 @@
 
 from torch import Tensor, nn
 
-COMBINATIONS = ("mean", "sum")
-
 
 class STCBlock(nn.Module):
     """Gates channels by what correlates with them over a whole clip.
@@ -16,15 +14,11 @@ class STCBlock(nn.Module):
     With `full_rank` the spatial branch is one layer from T·C to C. No size of its layers could be found printed. Third
     parties quote 184 million parameters for STC-ResNeXt-101: full rank at 32 frames has 186, a bottleneck 60.
 
-    Raises ValueError where r = `reduction` does not divide the channels, or `combine` is something else.
+    r = `reduction` divides the channels.
     """
 
     def __init__(self, channels: int, frames: int, reduction: int = 16, full_rank: bool = False, combine: str = "mean"):
         super().__init__()
-        if reduction < 1 or channels % reduction:
-            raise ValueError(f"stc_reduction must divide the {channels} channels of a stage, unlike {reduction}")
-        if combine not in COMBINATIONS:
-            raise ValueError(f"stc_combine must be one of {', '.join(COMBINATIONS)}, not {combine!r}")
         self.combine = combine
         self.temporal = _bottleneck(channels, channels // reduction, channels)
         if full_rank:

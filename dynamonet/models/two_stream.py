@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dynamonet.models import dynamonet
 from dynamonet.models.card import COLOURS, FLOW_STEPS, FLOW_ZERO, Clip
 from dynamonet.models.network import DynamoNet
+from dynamonet.models.options import check_flow_weight
 from dynamonet.models.output import ModelOutput
 
 
@@ -22,8 +23,6 @@ class TwoStream(nn.Module):
 
     def __init__(self, rgb: DynamoNet, flow: DynamoNet, flow_of: Callable[[Tensor], Tensor], flow_weight: float):
         super().__init__()
-        if not 0 <= flow_weight <= 1:
-            raise ValueError(f"flow_weight must be in [0, 1], not {flow_weight}")
         self.rgb, self.flow, self.flow_of, self.flow_weight = rgb, flow, flow_of, flow_weight
 
     def forward(self, video: Tensor) -> ModelOutput:
@@ -50,8 +49,9 @@ def build_streams(
 ) -> TwoStream:
     """Both streams with DynamoNet's `options`; those of prediction and DMR are the first stream's alone.
 
-    Raises ValueError as `dynamonet.build` does.
+    Raises ValueError as `dynamonet.build` does, and for a `flow_weight` that is not in [0, 1].
     """
+    check_flow_weight(flow_weight)
     rgb = dynamonet.build(num_classes, clip, **options)
     flow = dynamonet.build(num_classes, clip, **{**options, "prediction": False, "dmr_features": 0})
     stem = flow.backbone.conv1

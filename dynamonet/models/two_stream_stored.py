@@ -3,6 +3,7 @@
 from dynamonet.models import dynamonet
 from dynamonet.models.card import Clip
 from dynamonet.models.catalogue import with_options_of
+from dynamonet.models.options import check_flow_weight
 
 CARD = dynamonet.CARD.model_copy(
     update={
@@ -11,6 +12,12 @@ CARD = dynamonet.CARD.model_copy(
         "source": "this project, after Simonyan and Zisserman, NIPS 2014",
     }
 )
+
+
+def check(clip: Clip, flow_weight: float, **options) -> None:
+    """Raises ValueError for values out of range."""
+    check_flow_weight(flow_weight)
+    dynamonet.check(clip, **options)
 
 
 @with_options_of(dynamonet.build)

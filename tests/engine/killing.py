@@ -21,6 +21,7 @@ PRELOADED = "dynamonet.engine.evaluate", "dynamonet.models.network", "pyarrow.da
 CONTEXT.set_forkserver_preload(list(PRELOADED))
 CHANGES = {"os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "half written"}
 TIMEOUT_S = 100
+STARTED = b"|"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def run(
     before_change: int | None = None,
     before_change_in_save: int | None = None,
 ) -> Attempt:
-    """The function in a process of its own, which ends or is killed: after a time or before its n-th change (0, 1, …).
+    """The function in a process of its own, which ends or is killed: some time after it has begun, or before its n-th
+    change (0, 1, …).
 
     A change is what others could see: a file of the working folder made, half-written, renamed or removed.
     """
@@ -64,9 +66,10 @@ def run(
     with tempfile.NamedTemporaryFile("r") as stderr:
         told = writer, stderr.name, before_change, before_change_in_save
         process = CONTEXT.Process(target=_traced, args=(*told, function, arguments))
-        began = time.perf_counter()
         process.start()
         writer.close()
+        os.read(reader.fileno(), len(STARTED))
+        began = time.perf_counter()
         process.join(TIMEOUT_S if after_s is None else after_s)
         if process.exitcode is None:
             process.kill()
@@ -116,6 +119,7 @@ def _traced(writer, stderr: str, before_change, before_change_in_save, function,
     trainer.save_checkpoint = save
     Path.write_bytes = _write_in_two
     sys.addaudithook(on_event)
+    tell(STARTED)
     function(*arguments)
 
 

@@ -15,6 +15,7 @@ from dynamonet.engine.weights import read_weights
 from dynamonet.spec import load_spec
 
 COMMAND = (sys.executable, "-m", "dynamonet.cli")
+RESULTS = "model.safetensors", "logits.parquet", "predictions.npz"
 ALTERED = str(Path(__file__).with_name("altered_stage.py"))
 
 
@@ -98,8 +99,7 @@ def log_without_times(spec_path: Path) -> list[dict]:
     return [{k: v for k, v in line.items() if k not in ("clips_per_s", "data_wait_share")} for line in lines]
 
 
-def bytes_of_results(spec_path: Path) -> dict[str, bytes]:
-    """What must not differ by a bit: weights, scores, example predictions and, times apart, the log."""
-    names = "model.safetensors", "logits.parquet", "predictions.npz"
+def bytes_of_results(spec_path: Path, names: tuple[str, ...] = RESULTS) -> dict[str, bytes]:
+    """What must not differ by a bit: files and, times apart, the log."""
     log = json.dumps(log_without_times(spec_path), indent=1)
     return {"log.jsonl": log.encode(), **{name: (spec_path.parent / name).read_bytes() for name in names}}

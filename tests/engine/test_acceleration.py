@@ -112,7 +112,17 @@ def kept_bytes(model):
     return sum(kept.values())
 
 
-@pytest.mark.parametrize("build", [dynamonet, lambda: dynamonet(stc=True, stc_reduction=2), slow_r50, Blocks])
+BUILDS = {
+    "dynamonet": dynamonet,
+    "stc": lambda: dynamonet(stc=True, stc_reduction=2),
+    "slow_r50": slow_r50,
+    "blocks": Blocks,
+    # what several processes on GPUs train
+    "synchronised": lambda: nn.SyncBatchNorm.convert_sync_batchnorm(Blocks(momentum=0.1)),
+}
+
+
+@pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
 def test_checkpointing_changes_no_bit_of_weights_and_statistics(build):
     plain, losses = trained(build)
     checkpointed, same_losses = trained(build, gradient_checkpointing=True)

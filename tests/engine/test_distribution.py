@@ -57,6 +57,19 @@ def test_torchrun_and_srun_say_who_shares_a_stage():
 
 
 @pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "RANK is set, and LOCAL_RANK is no number"),
+        ({**TORCHRUN, "WORLD_SIZE": "two"}, "RANK is set, and WORLD_SIZE is no number"),
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, "set MASTER_ADDR and MASTER_PORT"),
+    ],
+)
+def test_a_launcher_that_says_too_little_is_told_so(environment, said):
+    with pytest.raises(UserError, match=said):
+        World.of(environment)
+
+
+@pytest.mark.parametrize(
     "environment",
     [
         {},
@@ -161,7 +174,10 @@ def test_a_loss_that_is_not_finite_at_one_process_stops_all_with_one_sentence(pr
     command = sys.executable, ALTERED, "not_finite_at_rank_1"
     status, said = finished(*start_ranks(2, "pretrain", spec_path, command=command))
     assert status == [2, 2]
-    assert said[0].splitlines()[-1].endswith("the loss is nan at step 0; lower learning_rate")
+    kept = read_json(spec_path.parent / "checkpoints" / "not-finite-00000000.json")
+    assert [len(videos) for videos in kept["videos"]] == [2, 2]
+    names = ", ".join(name for videos in kept["videos"] for name in videos)
+    assert said[0].splitlines()[-1].startswith(f"error: the loss is nan at step 0, on clips of {names}: lower")
     assert "the loss" not in said[1]
     assert "Traceback" not in "".join(said)
     assert not (spec_path.parent / "checkpoints" / "latest.json").exists()

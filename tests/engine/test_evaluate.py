@@ -81,15 +81,6 @@ def test_a_model_that_only_classifies_is_not_scored_on_its_horizon(prepared):
     assert set(read_json(spec_path.parent / "evaluate.json")["metrics"]) == {"top1", "top5", "mean_class_accuracy"}
 
 
-def test_evaluation_is_repeatable(prepared):
-    spec_path = prepared("kinetics400", model="slow_r50")
-    fit(spec_path)
-    evaluate(spec_path)
-    once = (spec_path.parent / "logits.parquet").read_bytes()
-    evaluate(spec_path, workers=1)
-    assert (spec_path.parent / "logits.parquet").read_bytes() == once
-
-
 def test_another_manifest_than_the_fits_is_refused(prepared):
     spec_path = prepared("kinetics400", model="dynamonet")
     fit(spec_path)
@@ -139,6 +130,13 @@ def test_a_horizon_beyond_what_a_model_predicts_is_refused():
     views = moving_dot(frames=7, step=2)
     with pytest.raises(UserError, match=r"views\.horizon is 2"):
         score_views(ModelOutput(torch.zeros(1, 2), views[0, :, :, :5]), views, 5)
+
+
+def test_a_model_that_predicts_without_filters_is_scored_without_examples():
+    views = torch.rand(1, 1, 3, 5, 8, 8)
+    scores = score_views(ModelOutput(torch.zeros(1, 2), views[:, 0, :, :4]), views, 4, examples=1)
+    assert len(scores.psnr_db) == 1
+    assert scores.examples == []
 
 
 def test_psnr_by_hand():

@@ -61,6 +61,14 @@ def test_copying_the_last_frame_costs_one(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
+def test_of_still_clips_an_error_of_one_grey_level_costs_one(name):
+    still = VIDEO[:, :, :1].expand(-1, -1, 5, -1, -1) / 2
+    output = ModelOutput(LOGITS, still[:, :, 1:] + 1 / 255)
+    loss = loss_of(output, still, None, recipe(prediction_loss=name), 0)
+    assert loss.prediction.item() == pytest.approx(1, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_a_perfect_prediction_costs_nothing(name):
     output = ModelOutput(LOGITS, VIDEO[:, :, 1:])
     assert loss_of(output, VIDEO, None, recipe(prediction_loss=name), 0).total.item() == 0

@@ -101,6 +101,21 @@ def test_a_network_with_the_files_classifier_gives_the_repositorys_scores(
     )
 
 
+def test_gates_that_no_file_has_start_fresh_and_are_reported(released, file, tmp_path):
+    options = {**PLAIN, "stc": True, "stc_reduction": 4}
+    net, before, init = start(released(file, options=options))
+    after, theirs = net.state_dict(), torch.load(file, weights_only=True)["state_dict"]
+    gates = {key for key in after if ".stc." in key}
+    assert len(gates) == 4 * 8
+    assert gates <= set(init["fresh"])
+    assert all(torch.equal(after[key], before[key]) for key in gates)
+    taken = {key for key in theirs if not key.startswith("module.fc.")}
+    assert all(torch.equal(after[key.replace("module", "backbone", 1)], theirs[key]) for key in taken)
+    incomplete = without({key.removeprefix("module."): theirs[key] for key in theirs}, "layer1.0.conv2.weight")
+    with pytest.raises(UserError, match=r"1 parameters are missing in the file, first 'backbone\.layer1\.0\.conv2"):
+        start(released(saved(incomplete, tmp_path / "incomplete.pth"), options=options))
+
+
 def test_a_fit_starts_from_the_file_and_says_so(released, file, capsys):
     spec_path = released(file, model="dynamonet")
     fit(spec_path)

@@ -104,6 +104,19 @@ def test_out_of_memory_says_what_would_fit(prepared, monkeypatch):
     fit(with_recipe(spec_path, accumulation=2))
 
 
+def test_memory_that_the_optimiser_lacks_is_told_too(prepared, monkeypatch):
+    step = torch.optim.AdamW.step
+
+    def without_memory(self, closure=None):
+        if not self.state:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return step(self, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", without_memory)
+    with pytest.raises(UserError, match="with 4 clips at once; not one would fit"):
+        fit(prepared("kinetics400", model="dynamonet"))
+
+
 def test_an_operator_that_is_not_deterministic_is_named(prepared, monkeypatch):
     def refused(self, input):
         raise RuntimeError("max_pool3d_with_indices_backward_cuda does not have a deterministic implementation, but")

@@ -7,6 +7,7 @@ from dynamonet.engine.device import device_name
 from dynamonet.engine.utilisation import mfu, peak_flops_per_s, training_flops_per_clip
 from dynamonet.models.card import Clip
 from dynamonet.models.classifier import build_classifier
+from dynamonet.models.filter_operator import apply_dynamic_filters
 
 
 class Net(nn.Module):
@@ -60,6 +61,21 @@ def test_training_costs_three_forward_passes():
     convolution = 2 * (3 * 3**3) * 4 * frames * side * side
     classifier = 2 * 4 * 5
     assert training_flops_per_clip(Net(), (3, frames, side, side)) == 3 * (convolution + classifier)
+
+
+class Filtering(nn.Module):
+    """Each frame with a filter of its own."""
+
+    def __init__(self, frames: int, size: int):
+        super().__init__()
+        self.filters = nn.Parameter(torch.ones(1, frames, size, size))
+
+    def forward(self, video):
+        return apply_dynamic_filters(video, self.filters)
+
+
+def test_dynamic_filters_are_counted():
+    assert training_flops_per_clip(Filtering(frames=4, size=5), (3, 4, 8, 8)) == 3 * 2 * (5**2 * 3 * 4 * 8 * 8)
 
 
 def test_counting_leaves_model_and_generator_as_they_were():

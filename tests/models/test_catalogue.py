@@ -1,5 +1,8 @@
 """What every model of the catalogue must do: a new file in `baselines/` is tested because it is there."""
 
+import sys
+from datetime import date
+
 import pytest
 import torch
 
@@ -40,32 +43,114 @@ def test_has_the_published_number_of_parameters(name, parameters_m):
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(parameters_m, rel=2e-3)
 
 
+CLIP = Clip(frames=8, crop=32)
+SOURCE = """
+from dynamonet.models.card import Clip, ModelCard
+CARD = ModelCard(title="T", clip=Clip(frames=8, crop=32), source="here"{card})
+def build({parameters}):
+    import torch
+    assert sizes != (0,)
+    net = torch.nn.Flatten()
+    net.options = (sizes, anything)
+    return net
+"""
+
+
+@pytest.fixture
+def baseline(tmp_path, monkeypatch):
+    """`baseline(source)`: the name of a model of that source."""
+    import baselines
+
+    monkeypatch.setattr(catalogue, "BASELINES", tmp_path)
+    monkeypatch.setattr(baselines, "__path__", [str(tmp_path), *baselines.__path__])
+
+    def written(source: str) -> str:
+        (tmp_path / "new.py").write_text(source)
+        return "new"
+
+    yield written
+    sys.modules.pop("baselines.new", None)
+
+
+def source(parameters="num_classes, clip, sizes: tuple = (1, (2, 3)), anything=None", card=""):
+    return SOURCE.format(parameters=parameters, card=card)
+
+
 def test_options_are_checked_without_building():
-    check_options("slow_r50", {"width": 8})
+    check_options("slow_r50", {"width": 8}, CLIP)
     with pytest.raises(UserError, match="no option 'depth'"):
-        check_options("slow_r50", {"depth": 8})
+        check_options("slow_r50", {"depth": 8}, CLIP)
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("text", "said"),
     [
         ("def build(:", "does not import: SyntaxError"),
         ("def build(num_classes): pass", "has no CARD"),
-        ("from baselines.slow_r50 import CARD", r"has no function build"),
+        ("from baselines.slow_r50 import CARD", r"has no function build\(num_classes, clip"),
+        (source(card=", stored_flow=True"), "does not import: ModelCard: Value error, mean has 3 values"),
+        (source("num_classes, clip, width"), "parameter width of build is an option of the model: give it a default"),
+        (source("num_classes, clip, width=object()"), "parameter width of build is an option"),
+        (source("num_classes, clip, **options"), r"build takes \*\*options: name each option there"),
+        (source("num_classes, clip, *sizes"), r"build takes \*sizes: name each option there"),
+    ],
+    ids=lambda value: value if " " not in value else "",
+)
+def test_a_broken_baseline_is_named(baseline, text, said):
+    name = baseline(text)
+    assert name in model_names()
+    with pytest.raises(UserError, match=rf"^baselines/new\.py:? {said}") as refusal:
+        model_module(name)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_broken_module_of_the_projects_own_is_named_by_its_file(monkeypatch):
+    monkeypatch.setitem(catalogue.OWN, "new", "dynamonet.models.new")
+    with pytest.raises(UserError, match=r"^dynamonet/models/new\.py does not import: ModuleNotFoundError"):
+        model_module("new")
+
+
+@pytest.mark.parametrize("value", [None, True, 3, 0.5, "mean", [1, [2]], {"a": [1]}])
+def test_an_option_without_a_value_by_default_takes_any_that_a_study_file_holds(baseline, value):
+    name = baseline(source())
+    assert build_classifier(name, 3, {"anything": value}, CLIP).net.options == ((1, (2, 3)), value)
+
+
+def test_a_list_is_a_tuple_where_the_default_is_one(baseline):
+    name = baseline(source())
+    for sizes in ([4, [5, 6]], (4, (5, 6))):
+        assert build_classifier(name, 3, {"sizes": sizes}, CLIP).net.options == ((4, (5, 6)), None)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sizes": 3}, "option sizes is 3, which is not of type tuple"),
+        ({"sizes": [date(2019, 1, 1)]}, "option sizes is .*, which no spec can hold"),
+        ({"anything": date(2019, 1, 1)}, "option anything is .*, which no spec can hold"),
+        ({"anything": float("nan")}, "option anything is nan, which no spec can hold"),
+        ({"anything": {1: 2}}, "option anything is .*, which no spec can hold"),
     ],
 )
-def test_a_broken_baseline_is_named(tmp_path, monkeypatch, source, said):
-    import baselines
+def test_an_option_that_no_spec_can_hold_is_named(baseline, options, said):
+    name = baseline(source())
+    with pytest.raises(UserError, match=said):
+        check_options(name, options, CLIP)
 
-    (tmp_path / "broken.py").write_text(source)
-    monkeypatch.setattr(catalogue, "BASELINES", tmp_path)
-    monkeypatch.setattr(baselines, "__path__", [str(tmp_path), *baselines.__path__])
-    assert "broken" in model_names()
-    with pytest.raises(UserError, match=f"baselines/broken.py {said}"):
-        model_module("broken")
-    import sys
 
-    sys.modules.pop("baselines.broken", None)
+def test_what_build_asserts_is_said_in_one_sentence(baseline):
+    name = baseline(source())
+    with pytest.raises(UserError, match=r"model 'new' refuses options .*: AssertionError"):
+        build_classifier(name, 3, {"sizes": [0]}, CLIP)
+
+
+def test_a_2d_network_that_pools_frames_in_pairs_wants_two():
+    with pytest.raises(ValueError, match=r"clip\.frames is 1: set it to 2 or more"):
+        model_module("c2d_r50").build(3, Clip(frames=1, crop=32))
+    with pytest.raises(UserError, match=r"clip\.frames is 1"):
+        check_options("c2d_r50", {}, Clip(frames=1, crop=32))
+    model = build_classifier("c2d_r50", 3, {"width": 8}, Clip(frames=2, crop=32)).eval()
+    assert model(torch.rand(1, 3, 2, 32, 32)).logits.shape == (1, 3)
 
 
 def test_every_card_names_its_source():

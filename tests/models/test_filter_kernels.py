@@ -102,16 +102,10 @@ def test_the_other_implementation_takes_the_same_inputs():
             torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize(
-    ("name", "constants"),
-    [
-        ("_filter", {"SHARED": True, "K": 5, "ROWS": 16, "COLUMNS": 32}),
-        ("_accumulate_at_borders", {"K": 5, "PADDED_K": 8}),
-        ("_transpose_filter", {"SHARED": False, "K": 5, "ROWS": 16, "COLUMNS": 32}),
-        ("_correlate", {"K": 5, "ROWS": 16, "COLUMNS": 32}),
-    ],
-)
-def test_the_kernels_compile_without_atomics(tmp_path, monkeypatch, name, constants):
+@pytest.mark.parametrize("ones", [{"stride_w": 1}, {"stride_w": 1, "channels": 1, "steps": 1, "height": 1, "width": 1}])
+@pytest.mark.parametrize("name", ["_filter", "_accumulate_at_borders", "_transpose_filter", "_correlate"])
+def test_the_kernels_compile_without_atomics(tmp_path, monkeypatch, name, ones):
+    """`ones`: arguments that are 1 become constants of the kernel, as at a launch."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     import triton
     from triton.backends.compiler import GPUTarget
@@ -119,6 +113,8 @@ def test_the_kernels_compile_without_atomics(tmp_path, monkeypatch, name, consta
     from dynamonet.models import filter_kernels
 
     kernel = getattr(filter_kernels, name)
+    constants = {"SHARED": False, "K": 5, "PADDED_K": 8, "ROWS": 16, "COLUMNS": 32, **ones}
+    constants = {argument: value for argument, value in constants.items() if argument in kernel.arg_names}
     pointers = {"frames", "filters", "filtered", "grad", "at_borders", "gradient", "by_strip"}
     signature = {
         argument: "constexpr" if argument in constants else "*fp32" if argument in pointers else "i32"

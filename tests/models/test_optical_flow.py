@@ -53,6 +53,13 @@ def test_weights_that_cannot_be_had_are_named_with_their_address_and_place(tmp_p
     assert "no route to host" in str(refusal.value)
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=rf"optical flow needs {tmp_path}/file/hub.*TORCH_HOME sets the folder"):
+        Raft()
+
+
 def test_weights_are_downloaded_once(raft_weights, tmp_path, monkeypatch):
     downloads = []
 

@@ -4,8 +4,8 @@ import sys
 import pytest
 
 from dynamonet.errors import UserError
-from dynamonet.models.catalogue import release_of
-from dynamonet.models.release import NORMALISATIONS, backbone_key
+from dynamonet.models.catalogue import check_release, release_of
+from dynamonet.models.release import NORMALISATIONS, THREE_D_RESNETS, backbone_key
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,16 @@ def test_a_model_says_which_formats_it_takes():
         release_of("slow_r50", "3d_resnets")
     with pytest.raises(UserError, match="takes no checkpoint of format 'caffe': it takes 3d_resnets"):
         release_of("dynamonet", "caffe")
+
+
+def test_a_start_asks_for_the_pixels_that_the_files_were_trained_with():
+    values = THREE_D_RESNETS.options["normalisation"]
+    assert set(values) < set(NORMALISATIONS)
+    for value in values:
+        check_release("dynamonet", "3d_resnets", {"normalisation": value})
+    for options in ({}, {"normalisation": "kinetics"}):
+        with pytest.raises(UserError, match=f"normalisation is 'kinetics'.* set it to {values[0]} or {values[1]}$"):
+            check_release("dynamonet", "3d_resnets", options)
 
 
 def test_pixels_are_scaled_as_the_checkpoints_of_the_branch_cvpr2018_saw_them():

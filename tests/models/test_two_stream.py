@@ -5,7 +5,7 @@ from dynamonet.errors import UserError
 from dynamonet.measure.cost import count_cost
 from dynamonet.models import optical_flow
 from dynamonet.models.card import Clip
-from dynamonet.models.catalogue import check_options, default_options
+from dynamonet.models.catalogue import check_options, default_options, model_module
 from dynamonet.models.classifier import build_classifier
 from dynamonet.models.two_stream import stored_flow
 
@@ -136,12 +136,20 @@ def test_options_are_dynamonets_and_the_weight():
     for name in ("two_stream_stored", "two_stream_raft"):
         assert default_options(name) == {"flow_weight": 0.5, **default_options("dynamonet")}
         with pytest.raises(UserError, match="no option 'fusion'"):
-            check_options(name, {"fusion": "mean"})
+            check_options(name, {"fusion": "mean"}, CLIP)
 
 
 def test_impossible_options_are_refused(raft_weights):
-    for wrong in ({"flow_weight": 1.5}, {"depth": 11}):
-        with pytest.raises(UserError, match="refuses options"):
-            build(**wrong)
+    for wrong, said in (
+        ({"flow_weight": 1.5}, r"flow_weight must be in \[0, 1\]"),
+        ({"depth": 11}, "depth must be one"),
+    ):
+        for name in ("two_stream_stored", "two_stream_raft"):
+            with pytest.raises(UserError, match=f"model '{name}': {said}"):
+                check_options(name, wrong, CLIP)
+            with pytest.raises(ValueError, match=said):
+                model_module(name).build(5, CLIP, **{**SMALL, **wrong})
+    with pytest.raises(ValueError, match=r"clip\.frames is 1"):
+        model_module("two_stream_raft").build(5, Clip(frames=1, crop=32))
     with pytest.raises(UserError, match=r"clip\.frames is 1"):
         build_classifier("two_stream_raft", 5, SMALL, Clip(frames=1, crop=32))

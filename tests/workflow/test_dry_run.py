@@ -38,6 +38,8 @@ def test_a_run_waits_for_its_checkpoint_and_a_missing_one_ends_before_any_job(sn
     weights = tmp_path / "r3d18.pth"
     tiny["checkpoints"] = {"r3d18": {"path": str(weights), "sha256": "0" * 64, "format": "3d_resnets"}}
     tiny["experiments"]["ucf101"]["init"] = ["r3d18"]
+    for model in ("dynamonet", "backbone"):
+        tiny["models"][model]["options"]["normalisation"] = "3d_resnets_2018"
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(tiny))
     assert f"checkpoints.r3d18.path: the file {weights} does" in refused(snakemake, "--configfile", str(path))
