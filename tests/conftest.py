@@ -6,6 +6,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+# Before torch is imported: the test processes share the cores, and threads of one wait for those of the others.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import yaml
 from slurm_cluster import Cluster, missing
