@@ -25,12 +25,8 @@ NAME = re.compile(r"step-\d{8,}\.pt")
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     """Write `state` (tensors and plain values) as the newest checkpoint and drop the oldest."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    content = buffer.getbuffer()
     name = f"step-{step:08d}.pt"
-    write_bytes(folder / name, content)
-    newest = {"file": name, "step": step, "sha256": sha256_bytes(content)}
+    newest = {"file": name, "step": step, "sha256": write_state(folder / name, state)}
     # Later ones are damaged, or those of a fit that has started anew.
     kept = [newest, *(entry for entry in _entries(folder) if entry["step"] < step)][:KEPT]
     # The pointer moves only when the file it names is on the disk, and files go only when it no longer names them.
@@ -38,6 +34,15 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     for path in folder.glob("*step-*.pt"):  # those that a kill has left half-written, too
         if path.name not in {entry["file"] for entry in kept}:
             path.unlink()
+
+
+def write_state(path: Path, state: dict[str, Any]) -> str:
+    """Write `state` (tensors and plain values), atomically, and return the file's SHA-256."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getbuffer()
+    write_bytes(path, content)
+    return sha256_bytes(content)
 
 
 def load_checkpoint(folder: Path, like: dict[str, Any] | None = None) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dynamonet.engine.weights import head_keys
+from dynamonet.engine.weights import head_keys, unmatched
 from dynamonet.errors import UserError
 from dynamonet.files import sha256_bytes
 from dynamonet.models.catalogue import release_of
@@ -35,19 +35,19 @@ def initialise_from_release(net: nn.Module, spec: RunSpec, study_dir: Path) -> d
     fresh = set() if checkpoint.classifier else head_keys(spec)
     state = {key: tensor for key, (_, tensor) in released.items() if key not in fresh}
     parts = {key.partition(".")[0] for key in state}
+    differences = unmatched(own, state)
     missing = [
         key
-        for key in own
-        if key not in state
-        and key not in fresh
+        for key in differences["missing"]
+        if key not in fresh
         and key.partition(".")[0] in parts
         and not key.endswith(COUNTER)
         and not any(part in key for part in release.lacks)
     ]
     problems = {
         "missing in the file": missing,
-        "of another shape there": [key for key in own if key in state and own[key].shape != state[key].shape],
-        "unknown to the model": [key for key in state if key not in own],
+        "of another shape there": differences["of another shape"],
+        "unknown to the model": differences["unknown"],
     }
     for kind, keys in problems.items():
         if keys:
@@ -59,7 +59,7 @@ def initialise_from_release(net: nn.Module, spec: RunSpec, study_dir: Path) -> d
     return {
         "checkpoint": checkpoint.name,
         "weights_sha256": checkpoint.sha256,
-        "fresh": [key for key in own if key not in state],
+        "fresh": differences["missing"],
         "left_out": [theirs for key, (theirs, _) in released.items() if key not in state],
     }
 

@@ -1,14 +1,12 @@
 """A loss or gradient that is no number: what is kept of the step, and what is said."""
 
-import io
 import math
 from itertools import chain
 from pathlib import Path
 
-import torch
-
+from dynamonet.engine.checkpoint import write_state
 from dynamonet.errors import UserError
-from dynamonet.files import write_bytes, write_json
+from dynamonet.files import write_json
 
 NAMED_VIDEOS = 4
 
@@ -20,9 +18,7 @@ def not_finite(folder: Path, state: dict, loss: float, norm: float, videos: list
     """
     step = state["step"]
     path = folder / f"not-finite-{step:08d}.pt"
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_bytes(path, buffer.getvalue())
+    write_state(path, state)
     about = {"step": step, "loss": str(loss), "gradient_norm": str(norm), "videos": videos}
     write_json(path.with_suffix(".json"), about)
     ids = list(chain.from_iterable(videos))
