@@ -8,6 +8,12 @@ import time
 from slurm_workflow import HELD
 
 
+def ends_with_each_job_run_once(flow, process):
+    said = flow.wait(process)
+    assert flow.code == 0, said
+    assert flow.starts() == [1, 1, 1, 1]
+
+
 def test_a_killed_snakemake_finds_its_jobs_again(flow):
     flow.write(HELD)
     first = flow.start("all")
@@ -66,9 +72,7 @@ def test_a_second_snakemake_is_told_who_holds_the_folder(flow):
     assert f"Snakemake, process {first.pid} of" in said
     assert f"kill -INT {first.pid}" in said
     flow.release()
-    said = flow.wait(first)
-    assert flow.code == 0, said
-    assert flow.starts() == [1, 1, 1, 1]
+    ends_with_each_job_run_once(flow, first)
 
 
 def test_ctrl_c_cancels_our_jobs_and_nobody_elses(flow, tmp_path):
@@ -106,9 +110,7 @@ def test_a_controller_that_dies_is_waited_for(flow):
     finally:
         flow.cluster.start_slurmctld()
     flow.release()
-    said = flow.wait(process)
-    assert flow.code == 0, said
-    assert flow.starts() == [1, 1, 1, 1]
+    ends_with_each_job_run_once(flow, process)
 
 
 def test_jobs_are_submitted_once_the_controller_is_back(flow):
@@ -120,9 +122,7 @@ def test_jobs_are_submitted_once_the_controller_is_back(flow):
         flow.says(process, "SLURM takes no jobs")
     finally:
         flow.cluster.start_slurmctld()
-    said = flow.wait(process)
-    assert flow.code == 0, said
-    assert flow.starts() == [1, 1, 1, 1]
+    ends_with_each_job_run_once(flow, process)
 
 
 def test_a_daemon_of_a_node_that_dies_costs_nothing(flow):
@@ -133,9 +133,7 @@ def test_a_daemon_of_a_node_that_dies_costs_nothing(flow):
     flow.cluster.kill_slurmd(node)
     flow.cluster.start_slurmd(node)
     flow.release()
-    said = flow.wait(process)
-    assert flow.code == 0, said
-    assert flow.starts() == [1, 1, 1, 1]
+    ends_with_each_job_run_once(flow, process)
 
 
 def test_jobs_of_a_node_that_is_lost_are_run_again(flow):
