@@ -9,6 +9,7 @@
 from snakemake_executor_plugin_submitit.holder import announce_holders, hold
 
 from dynamonet.spec_files import dataset_spec, model_spec, spec_paths, write_specs
+from dynamonet.study_schema import RELEASED_FOLDER
 from dynamonet.workflow import (
     dataset_inputs,
     flow_specs,
@@ -16,6 +17,7 @@ from dynamonet.workflow import (
     manifest_of,
     open_study,
     record_paths,
+    spec_of_download,
 )
 
 announce_holders(workflow)

@@ -40,10 +40,13 @@ def _parser() -> argparse.ArgumentParser:
         (_prepare, "prepare", "results/<study>/manifests/<dataset>.spec.json"),
     ):
         stage(function, name, spec).add_argument("--workers", type=_at_least(1), default=cores, help="processes")
-    for function, name in ((_fit, "pretrain"), (_fit, "train"), (_evaluate, "evaluate")):
+    for function, name in ((_fit, "pretrain"), (_fit, "train"), (_evaluate, "evaluate"), (_retrieve, "retrieve")):
         arguments = stage(function, name, "results/<study>/runs/<run>/spec.json")
         arguments.add_argument(
             "--workers", type=_at_least(0), default=0, help="processes that decode video; 0: decode in this one"
+        )
+        arguments.add_argument(
+            "--reader", choices=("pyav", "torchcodec"), default="pyav", help="what decodes prepared copies"
         )
         if function is _fit:
             arguments.add_argument(
@@ -53,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="NAME,...",
                 help=f"where log.jsonl is shown: {', '.join(tracking.NAMES)}, or none; default: tensorboard",
             )
+    stage(_adopt, "adopt", "results/<study>/runs/<run>/spec.json")
+    stage(_download, "download", "results/<study>/checkpoints/<checkpoint>.spec.json")
     stage(_flow, "flow", "results/<study>/flow/<dataset>.spec.json").add_argument(
         "--raft", choices=("raft_small", "raft_large"), default="raft_large", help="torchvision's RAFT: which variant"
     )
@@ -79,7 +84,7 @@ def _motion(options) -> None:
     from dynamonet.data.motion_layouts import generate
     from dynamonet.progress import progress
     from dynamonet.spec import read_spec
-    from dynamonet.study import motion_root
+    from dynamonet.study_schema import motion_root
 
     config = read_spec(MotionConfig, options.spec)
     with progress("embedded motion set") as report:
@@ -129,14 +134,35 @@ def _fit(options) -> None:
     """Pretrain or train a run, or go on where it was stopped."""
     from dynamonet.engine.fit import fit
 
-    fit(options.spec, options.workers, options.trackers)
+    fit(options.spec, options.workers, options.trackers, options.reader)
+
+
+def _adopt(options) -> None:
+    """Take the weights that a run starts from as they are, where nothing is trained."""
+    from dynamonet.engine.adopt import adopt
+
+    adopt(options.spec)
+
+
+def _download(options) -> None:
+    """Get a file of released weights and verify it."""
+    from dynamonet.engine.download import download
+
+    download(options.spec)
 
 
 def _evaluate(options) -> None:
     """Score the test videos of a trained run."""
     from dynamonet.engine.evaluate import evaluate
 
-    evaluate(options.spec, options.workers)
+    evaluate(options.spec, options.workers, options.reader)
+
+
+def _retrieve(options) -> None:
+    """Find the nearest training videos of each test video, by the features of a run's weights."""
+    from dynamonet.engine.retrieve import retrieve
+
+    retrieve(options.spec, options.workers, options.reader)
 
 
 def _measure(options) -> None:

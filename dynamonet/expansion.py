@@ -5,8 +5,8 @@ from itertools import product
 
 from dynamonet.errors import UserError
 from dynamonet.models.catalogue import default_options, model_module
-from dynamonet.spec import Checkpoint, RunSpec
-from dynamonet.study import Experiment, Study
+from dynamonet.spec import Checkpoint, RunSpec, Views
+from dynamonet.study_schema import PUBLISHED, RELEASED, Experiment, Study
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,6 @@ def _spec(
     seed: int,
 ) -> RunSpec:
     config = study.models[model]
-    released = study.checkpoints.get(init)
     dataset = study.datasets[experiment.dataset]
     return RunSpec(
         task=experiment.task,
@@ -95,12 +94,33 @@ def _spec(
         extra_frames=model_module(config.build).CARD.extra_frames,
         dataset=experiment.dataset,
         dataset_key=study.motion_root.name if study.is_generated(experiment.dataset) else dataset.layout,
+        copies=dataset.copies and dataset.copies.recipe,
         split=split,
         label_fraction=fraction,
         init=parent,
-        checkpoint=released and Checkpoint(name=init, **released.model_dump(exclude={"path"})),
-        recipe=study.recipes[experiment.recipe],
-        views=study.views,
+        checkpoint=_checkpoint(study, experiment, config.build, init),
+        recipe=None if experiment.recipe is None else study.recipes[experiment.recipe],
+        views=_views(study, experiment, config.build),
         seed=seed,
         threads=study.threads,
     )
+
+
+def _checkpoint(study: Study, experiment: Experiment, build: str, init: str) -> Checkpoint | None:
+    if init == RELEASED:
+        file = model_module(build).CARD.released
+        return Checkpoint(
+            name=f"released-{build}",
+            format=file.format,
+            sha256=file.sha256,
+            url=file.url,
+            classifier=experiment.task == "evaluate",
+        )
+    released = study.checkpoints.get(init)
+    return released and Checkpoint(name=init, **released.model_dump(exclude={"path"}))
+
+
+def _views(study: Study, experiment: Experiment, build: str) -> Views:
+    if experiment.views == PUBLISHED:
+        return Views(**model_module(build).CARD.views.model_dump())
+    return experiment.views or study.views

@@ -9,7 +9,24 @@ from dynamonet.models.card import Frozen
 ALL, HEAD = "all", "head"
 
 
-class Recipe(Frozen):
+class Execution(Frozen):
+    """How a network is run, whatever it is run for."""
+
+    deterministic: bool = Field(
+        default=True, description="bit-identical from run to run, on GPUs at some cost of speed"
+    )
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
+        default="fp32", description="of products; bf16 and fp16 by autocast, fp16 with scaled gradients"
+    )
+    channels_last: bool = Field(default=False, description="channels-last memory format")
+    compile: bool = Field(default=False, description="torch.compile")
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="recompute each block's activations in the backward pass: less memory, a third slower",
+    )
+
+
+class Recipe(Execution):
     """How a run is trained. A step is one optimiser update on one batch of clips."""
 
     steps: int = Field(ge=1, description="optimiser updates")
@@ -63,18 +80,6 @@ class Recipe(Frozen):
     mixup: float = Field(default=0.0, ge=0, description="α of mixup, 0 for none; with cutmix, each has half the steps")
     cutmix: float = Field(default=0.0, ge=0, description="α of cutmix, 0 for none")
 
-    deterministic: bool = Field(
-        default=True, description="bit-identical from run to run, on GPUs at some cost of speed"
-    )
-    precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
-        default="fp32", description="of products; bf16 and fp16 by autocast, fp16 with scaled gradients"
-    )
-    channels_last: bool = Field(default=False, description="channels-last memory format")
-    compile: bool = Field(default=False, description="torch.compile")
-    gradient_checkpointing: bool = Field(
-        default=False,
-        description="recompute each block's activations in the backward pass: less memory, a third slower",
-    )
     sync_batch_norm: bool = Field(default=True, description="statistics over all processes, where they are on GPUs")
 
     log_every: int = Field(default=10, ge=1, description="steps between lines of log.jsonl")

@@ -1,29 +1,27 @@
 """One run, resolved and frozen: what `spec.json` holds and what a run's name is the hash of. Free of torch."""
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 
+from dynamonet.data.copy_recipe import CopyRecipe
 from dynamonet.errors import UserError
 from dynamonet.files import canonical_json, read_json, sha256_text, write_json
-from dynamonet.models.card import Clip, Frozen
-from dynamonet.recipe import Recipe
+from dynamonet.models.card import Clip, Frozen, Views
+from dynamonet.recipe import Execution, Recipe
 
-
-class Views(Frozen):
-    """The views of a video that evaluation averages: `clips` in time times `crops` in space."""
-
-    clips: int = Field(default=1, ge=1)
-    crops: Literal[1, 3] = 1
-    horizon: int = Field(default=1, ge=1, description="frames after each clip that models which predict are scored on")
+FITTED = ("pretrain", "train")
+"""Tasks that train; the others take weights as they are."""
+Task = Literal["pretrain", "train", "evaluate", "retrieve"]
+TASKS = get_args(Task)
 
 
 class ReleasedWeights(Frozen):
     """A file of weights that others released."""
 
-    format: Literal["3d_resnets"] = Field(description="3d_resnets: of kenshohara/3D-ResNets-PyTorch")
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the file")
+    format: str = Field(description="3d_resnets, of kenshohara/3D-ResNets-PyTorch, or another that the model takes")
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$", description="of the file, where it is known")
     classifier: bool = Field(default=False, description="take its classifier too: the classes are the same")
 
 
@@ -31,12 +29,13 @@ class Checkpoint(ReleasedWeights):
     """Released weights that a run starts from. Where the file lies is no part of the run."""
 
     name: str = Field(description="the study's name for it")
+    url: str | None = Field(default=None, description="where its authors publish it")
 
 
 class RunSpec(Frozen):
     """Everything that determines a run's numbers, apart from the data's bytes and the code."""
 
-    task: Literal["pretrain", "train"]
+    task: Task = Field(description="evaluate and retrieve use the weights that they start from, without training")
     model: str = Field(description="the study's name for the model")
     build: str = Field(description="the catalogue's name for it")
     options: dict
@@ -44,11 +43,12 @@ class RunSpec(Frozen):
     extra_frames: int
     dataset: str
     dataset_key: str = Field(description="what the data set was generated from, or its layout")
+    copies: CopyRecipe | None = Field(default=None, description="prepared copies of its videos; None: as shipped")
     split: int
     label_fraction: float = Field(gt=0, le=1, description="share of each class's training videos used")
     init: str | None = Field(description="name of the run whose weights this one starts from")
     checkpoint: Checkpoint | None = Field(default=None, description="released weights that it starts from instead")
-    recipe: Recipe
+    recipe: Recipe | None = Field(description="None where nothing is trained")
     views: Views
     seed: int
     threads: int = Field(ge=1, description="CPU threads: part of the result, because sums change with their order")
@@ -58,9 +58,14 @@ class RunSpec(Frozen):
         return sha256_text(canonical_json(self.model_dump(mode="json")))
 
     @property
+    def execution(self) -> Execution:
+        """How its network is run: as it was trained, or plainly where it is not."""
+        return self.recipe or Execution()
+
+    @property
     def run(self) -> str:
         """Readable name, ending in the hash: a changed setting is a new run."""
-        parts = ["pretrain"] if self.task == "pretrain" else []
+        parts = [] if self.task == "train" else [self.task]
         parts += [self.model, f"{self.dataset}.{self.split}"]
         if self.label_fraction < 1:
             parts.append(f"{100 * self.label_fraction:g}pct")
@@ -86,6 +91,9 @@ class DatasetSpec(Frozen):
     layout: str
     root: str
     max_unusable: int
+    copies: CopyRecipe | None = None
+    copies_folder: str | None = None
+    shards: int = Field(default=1, ge=1, description="jobs that check its videos before it is prepared")
 
 
 class FlowSpec(Frozen):
@@ -96,10 +104,14 @@ class FlowSpec(Frozen):
 
 
 class CheckpointSpec(Frozen):
-    """Where released weights lie."""
+    """Where released weights lie, and where they are to be got from if they do not lie there yet."""
 
     checkpoint: str
     path: str
+    url: str | None = None
+    sha256: str | None = Field(default=None, description="of the whole file")
+    sha256_prefix: str | None = Field(default=None, description="its first digits, where no more is known")
+    mirror: str | None = Field(default=None, description="a folder or URL that holds files of these names")
 
 
 class ModelSpec(Frozen):

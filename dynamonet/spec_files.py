@@ -4,8 +4,9 @@ from pathlib import Path
 
 from dynamonet.expansion import Expansion
 from dynamonet.files import write_json
+from dynamonet.models.catalogue import model_module
 from dynamonet.spec import CheckpointSpec, DatasetSpec, FlowSpec, ModelSpec
-from dynamonet.study import Study
+from dynamonet.study_schema import RELEASED_FOLDER, Study
 
 
 def spec_paths(study: Study, expansion: Expansion) -> list[Path]:
@@ -13,7 +14,7 @@ def spec_paths(study: Study, expansion: Expansion) -> list[Path]:
     folder = study.directory
     return [
         folder / "study.json",
-        *(folder / "checkpoints" / f"{checkpoint}.spec.json" for checkpoint in study.checkpoints),
+        *(folder / "checkpoints" / f"{checkpoint}.spec.json" for checkpoint in checkpoint_specs(study, expansion)),
         *(folder / "flow" / f"{dataset}.spec.json" for dataset in study.datasets if study.flow_root(dataset)),
         *(folder / "runs" / run / "spec.json" for run in expansion.runs),
     ]
@@ -21,8 +22,7 @@ def spec_paths(study: Study, expansion: Expansion) -> list[Path]:
 
 def write_specs(study: Study, expansion: Expansion) -> None:
     """Write study.json, every run's spec.json, and where each checkpoint and each data set's flow lies."""
-    for checkpoint in study.checkpoints:
-        where = CheckpointSpec(checkpoint=checkpoint, path=str(study.checkpoint_path(checkpoint)))
+    for checkpoint, where in checkpoint_specs(study, expansion).items():
         write_json(study.directory / "checkpoints" / f"{checkpoint}.spec.json", where.model_dump())
     for dataset in study.datasets:
         if flow_root := study.flow_root(dataset):
@@ -33,10 +33,37 @@ def write_specs(study: Study, expansion: Expansion) -> None:
     write_json(study.directory / "study.json", resolved(study, expansion))
 
 
+def checkpoint_specs(study: Study, expansion: Expansion) -> dict[str, CheckpointSpec]:
+    """Where the study's own checkpoints lie, and the released weights of each model that a run starts from."""
+    specs = {
+        name: CheckpointSpec(checkpoint=name, path=str(study.checkpoint_path(name)), sha256=config.sha256)
+        for name, config in study.checkpoints.items()
+    }
+    for run in expansion.runs.values():
+        if run.checkpoint is not None and run.checkpoint.name not in specs:
+            file = model_module(run.build).CARD.released
+            specs[run.checkpoint.name] = CheckpointSpec(
+                checkpoint=run.checkpoint.name,
+                path=str(RELEASED_FOLDER / file.url.rpartition("/")[2]),
+                url=file.url,
+                sha256=file.sha256,
+                sha256_prefix=file.sha256_prefix,
+                mirror=study.mirror,
+            )
+    return specs
+
+
 def dataset_spec(study: Study, dataset: str) -> DatasetSpec:
     config = study.datasets[dataset]
-    root = str(study.dataset_root(dataset))
-    return DatasetSpec(dataset=dataset, layout=config.layout, root=root, max_unusable=config.max_unusable)
+    return DatasetSpec(
+        dataset=dataset,
+        layout=config.layout,
+        root=str(study.dataset_root(dataset)),
+        max_unusable=config.max_unusable,
+        copies=config.copies and config.copies.recipe,
+        copies_folder=config.copies and str(study.copies_folder(dataset)),
+        shards=config.shards,
+    )
 
 
 def model_spec(study: Study, model: str) -> ModelSpec:

@@ -5,7 +5,9 @@ import sys
 from dynamonet.errors import UserError
 from dynamonet.expansion import Expansion, expand
 from dynamonet.models.catalogue import model_module
-from dynamonet.study import Study, check_roots, load_study, read_config
+from dynamonet.spec_files import checkpoint_specs
+from dynamonet.study import check_roots, load_study, read_config
+from dynamonet.study_schema import RELEASED_FOLDER, Study
 
 
 def open_study(config: dict, default: str | None) -> tuple[Study, Expansion]:
@@ -34,13 +36,21 @@ def manifest_of(study: Study, runs: Expansion, run: str) -> str:
 
 
 def initial_weights(study: Study, runs: Expansion, run: str) -> list[str]:
-    """Weights and record of the run that this one starts from, or the spec of its checkpoint; neither from scratch."""
+    """What a run starts from: weights and record of another run, or spec and file of a checkpoint; nothing: scratch."""
     spec = runs.runs[run]
     if spec.checkpoint is not None:
-        return [f"{study.directory}/checkpoints/{spec.checkpoint.name}.spec.json"]
+        where = checkpoint_specs(study, runs)[spec.checkpoint.name]
+        return [f"{study.directory}/checkpoints/{spec.checkpoint.name}.spec.json", where.path]
     if spec.init is None:
         return []
     return [f"{study.directory}/runs/{spec.init}/{name}" for name in ("model.safetensors", "fit.json")]
+
+
+def spec_of_download(study: Study, runs: Expansion, file: str) -> str:
+    """The spec that says where released weights are to be got from, for one of the files that lie in data/released."""
+    wanted = str(RELEASED_FOLDER / file)
+    name = next(name for name, where in checkpoint_specs(study, runs).items() if where.path == wanted)
+    return f"{study.directory}/checkpoints/{name}.spec.json"
 
 
 def flow_specs(study: Study, runs: Expansion, run: str) -> list[str]:
@@ -56,5 +66,9 @@ def record_paths(study: Study, runs: Expansion) -> list[str]:
     return [
         *(f"{folder}/manifests/{dataset}.json" for dataset in study.datasets),
         *(f"{folder}/measure/{model}.json" for model in study.models),
-        *(f"{folder}/runs/{run}/{record}.json" for run in runs.runs for record in ("fit", "evaluate")),
+        *(f"{folder}/runs/{run}/fit.json" for run in runs.runs),
+        *(
+            f"{folder}/runs/{run}/{'retrieve' if spec.task == 'retrieve' else 'evaluate'}.json"
+            for run, spec in runs.runs.items()
+        ),
     ]

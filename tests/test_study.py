@@ -97,6 +97,7 @@ def test_a_run_starts_from_a_released_checkpoint(from_checkpoint):
             "format": "3d_resnets",
             "sha256": RELEASED["sha256"],
             "classifier": False,
+            "url": None,
         }
     assert all(spec.checkpoint is None for spec in runs_of(from_checkpoint, "scratch").values())
 
@@ -138,7 +139,7 @@ def test_run_names_are_readable(tiny):
         ),
         (
             lambda s: s.update(checkpoints={"r3d18": {**RELEASED, "format": "caffe"}}),
-            "checkpoints.r3d18.format: Input should be '3d_resnets'",
+            "checkpoints.r3d18.format: there is no 'caffe'",
         ),
         (lambda s: s.update(checkpoints={"r3d18": {**RELEASED, "sha256": "1f"}}), "checkpoints.r3d18.sha256: String"),
         (lambda s: s.update(checkpoints={"labels": RELEASED}), "checkpoints: 'labels' means something else"),

@@ -16,12 +16,12 @@ from torch.utils.checkpoint import checkpoint
 from dynamonet.errors import UserError
 from dynamonet.models.avg_pool3d import deterministic_averaging
 from dynamonet.models.max_pool3d import deterministic_pooling
-from dynamonet.recipe import Recipe
+from dynamonet.recipe import Execution, Recipe
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def accelerate(model: nn.Module, recipe: Recipe) -> None:
+def accelerate(model: nn.Module, recipe: Execution) -> None:
     """Prepare a model in place, on its device, as the recipe asks; the keys of its state dict stay.
 
     To be called before processes share the model and an optimiser takes its parameters. Raises UserError for
@@ -48,7 +48,7 @@ def accelerate(model: nn.Module, recipe: Recipe) -> None:
         model.compile(dynamic=False)
 
 
-def as_input(video: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
+def as_input(video: Tensor, recipe: Execution, device: torch.device) -> Tensor:
     """Decoded video, uint8 (N, C, T, H, W), as a network wants it: on its device, float32 in [0, 1], in its format.
 
     Bytes travel, a quarter of the size; from pinned memory the host does not wait.
@@ -58,7 +58,7 @@ def as_input(video: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
     return video.to(torch.float32, memory_format=memory_format).div_(255)
 
 
-def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
+def autocast(recipe: Execution, device: torch.device) -> torch.autocast:
     """The context of a forward pass: products in the recipe's precision, everything else as torch's lists say."""
     return torch.autocast(device.type, AUTOCAST.get(recipe.precision), enabled=recipe.precision in AUTOCAST)
 

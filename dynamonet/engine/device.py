@@ -9,7 +9,7 @@ import torch
 
 from dynamonet.data.sampling import key_digest
 from dynamonet.errors import UserError
-from dynamonet.recipe import Recipe
+from dynamonet.recipe import Execution
 
 
 def prepare_device(
@@ -40,7 +40,7 @@ def prepare_device(
     return device
 
 
-def determinism(recipe: Recipe, device: torch.device) -> dict:
+def determinism(recipe: Execution, device: torch.device) -> dict:
     """For records: the tier of determinism that ran and what else decides the last bits of a result.
 
     tier "bit-identical": the same bits whenever the same device, software and number of threads run the same recipe.

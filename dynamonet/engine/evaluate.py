@@ -32,7 +32,7 @@ EXAMPLES = 4
 """Videos of the first batch whose predicted frames are kept for the figures."""
 
 
-def evaluate(spec_path: Path, workers: int = 0) -> None:
+def evaluate(spec_path: Path, workers: int = 0, reader: str = "pyav") -> None:
     """Score the run's test videos and write `logits.parquet`, `evaluate.json` and example predictions.
 
     Raises UserError for weights or a manifest that do not fit, and VideoError for a video that breaks: a
@@ -43,17 +43,18 @@ def evaluate(spec_path: Path, workers: int = 0) -> None:
     watch = Stopwatch()
     world = World.of(os.environ)
     # Compiling does not pay for one pass, and without gradients there is nothing to recompute.
-    recipe = spec.recipe.model_copy(update={"compile": False, "gradient_checkpointing": False})
-    device = prepare_device(spec.threads, world.local_rank, recipe.deterministic, recipe.precision)
+    execution = spec.execution.model_copy(update={"compile": False, "gradient_checkpointing": False})
+    device = prepare_device(spec.threads, world.local_rank, execution.deterministic, execution.precision)
     manifest = load_manifest(spec_path, spec)
     model, weights_sha256 = _trained(spec_path.parent, spec, manifest)
     rows = manifest.select(spec.split, "test")
     with world.joined(device):
         # A model that predicts is told of its target by a frame more; evaluation looks `horizon` frames ahead.
-        shape = replace(clip_shape(spec), extra_frames=spec.extra_frames * spec.views.horizon)
+        extra_frames, crop = spec.extra_frames * spec.views.horizon, spec.views.crop or spec.clip.crop
+        shape = replace(clip_shape(spec), extra_frames=extra_frames, crop=crop)
         flow = flow_root(spec_path, spec)
         clips = EvalClips(rows, manifest.root, shape, spec.views.clips, spec.views.crops, flow)
-        accelerate(model.to(device), recipe)
+        accelerate(model.to(device), execution)
         scores = score(spec, model.eval(), clips, device, workers, world)
     if not world.first:
         return
@@ -78,7 +79,7 @@ def evaluate(spec_path: Path, workers: int = 0) -> None:
             "manifest_sha256": manifest.sha256,
             "threads": spec.threads,
             "world_size": world.size,
-            "determinism": determinism(recipe, device),
+            "determinism": determinism(execution, device),
         },
     )
 
@@ -126,8 +127,8 @@ def score(spec: RunSpec, model, clips: EvalClips, device: torch.device, workers:
 
 def _score_videos(spec: RunSpec, model, videos: Tensor, device: torch.device, examples: int) -> Scores:
     """videos: uint8 (B, V, C, T + horizon, H, W)."""
-    video = as_input(videos.flatten(0, 1), spec.recipe, device)
-    with autocast(spec.recipe, device):
+    video = as_input(videos.flatten(0, 1), spec.execution, device)
+    with autocast(spec.execution, device):
         output = _in_passes(model, video[:, :, : spec.clip.frames])
     views = video[:, :COLOURS].unflatten(0, videos.shape[:2])
     return score_views(output, views, spec.clip.frames, examples)

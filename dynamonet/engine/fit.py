@@ -57,7 +57,7 @@ def build_for(spec: RunSpec, manifest: Manifest) -> Classifier:
     return build_classifier(spec.build, max(1, len(manifest.classes)), spec.options, spec.clip)
 
 
-def fit(spec_path: Path, workers: int = 0, trackers: Sequence[str] = ()) -> None:
+def fit(spec_path: Path, workers: int = 0, trackers: Sequence[str] = (), reader: str = "pyav") -> None:
     """Run the fit that `spec.json` describes and write its weights, log and record beside it.
 
     workers: data-loading processes, 0 to decode in this one. trackers: where log.jsonl is shown. Neither is part of the

@@ -98,7 +98,7 @@ def write_scores(run_dir: Path, spec: RunSpec, rows: pd.DataFrame, scores: Score
     """
     table = pd.DataFrame({"id": rows["id"], "class_index": rows["class_index"]})
     metrics = {}
-    if spec.task == "train":
+    if spec.task != "pretrain":
         classes = np.stack(scores.classes)
         table = table.join(pd.DataFrame(classes, columns=[f"score_{k}" for k in range(classes.shape[1])]))
         metrics |= classification_metrics(classes, rows["class_index"].to_numpy())

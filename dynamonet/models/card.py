@@ -1,8 +1,8 @@
 """What the harness must know of a model before it is built. Free of torch."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 KINETICS_MEAN = (0.45, 0.45, 0.45)
 KINETICS_STD = (0.225, 0.225, 0.225)
@@ -26,13 +26,36 @@ class Clip(Frozen):
     crop: int = Field(ge=16, description="height and width in pixels")
 
 
+class Views(Frozen):
+    """The views of a video that evaluation averages: `clips` in time times `crops` in space."""
+
+    clips: int = Field(default=1, ge=1)
+    crops: Literal[1, 3] = 1
+    crop: int | None = Field(
+        default=None, ge=16, description="side of the crops in pixels, where it is another than the clip's"
+    )
+    horizon: int = Field(default=1, ge=1, description="frames after each clip that models which predict are scored on")
+
+
 class PublishedValue(Frozen):
     """A number somebody printed, and where."""
 
     metric: Literal["top1_percent", "top5_percent", "gmacs_per_clip", "parameters_m"]
     value: float
     dataset: str | None = None
+    counting: Literal["products", "fvcore", "training_norms"] | None = Field(
+        default=None, description="for gmacs_per_clip: which of the counts of measure/cost.py this figure is"
+    )
     source: str
+
+
+class ReleasedFile(Frozen):
+    """Weights that a model's authors released, trained on Kinetics-400 unless the card says otherwise."""
+
+    url: str
+    format: str = Field(description="key of the module's RELEASES")
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$", description="of the file, where it is published")
+    sha256_prefix: str | None = Field(default=None, pattern="^[0-9a-f]{8,63}$", description="its first digits, if not")
 
 
 class ModelCard(Frozen):
@@ -51,6 +74,8 @@ class ModelCard(Frozen):
         default=False, description="the clip's channels are red, green, blue and stored flow, right and down"
     )
     published: tuple[PublishedValue, ...] = ()
+    views: Views | None = Field(default=None, description="the views of the published accuracy")
+    released: ReleasedFile | None = None
     source: str = Field(description="where the implementation comes from")
 
     @property
@@ -67,3 +92,12 @@ class ModelCard(Frozen):
                     "mean None if the network normalises itself"
                 )
         return self
+
+    @field_validator("recipe_overrides")
+    @classmethod
+    def _overrides_a_recipe(cls, overrides: dict[str, Any]) -> dict[str, Any]:
+        from dynamonet.recipe import Recipe  # which imports this module
+
+        # The least that a recipe must say, so that what remains to be checked is the overrides.
+        Recipe(**{"steps": 10**9, "batch_size": 2, "learning_rate": 1.0, **overrides})
+        return overrides

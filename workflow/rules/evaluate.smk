@@ -1,4 +1,4 @@
-# Scores of every test video, once.
+# Scores of every test video, once; and for runs that are searched with, the nearest training videos of each.
 
 
 rule evaluate:
@@ -13,8 +13,22 @@ rule evaluate:
         f"{DIR}/runs/{{run}}/evaluate.json",
     log:
         f"{DIR}/logs/{{run}}.evaluate.log",
+    wildcard_constraints:
+        run="(?!retrieve-).+",
     threads: STUDY.threads
     resources:
         loader_workers=0,
+        reader=STUDY.reader,
     shell:
-        "submitit-launch dynamonet evaluate --spec {input.spec:q} --workers {resources.loader_workers} 2> {log:q}"
+        "submitit-launch dynamonet {rule} --spec {input.spec:q} --workers {resources.loader_workers}"
+        " --reader {resources.reader} 2> {log:q}"
+
+
+use rule evaluate as retrieve with:
+    output:
+        f"{DIR}/runs/{{run}}/neighbours.parquet",
+        f"{DIR}/runs/{{run}}/retrieve.json",
+    log:
+        f"{DIR}/logs/{{run}}.retrieve.log",
+    wildcard_constraints:
+        run="retrieve-.+",
