@@ -1,14 +1,13 @@
 """Starting from a checkpoint that others released: verified, read without running its code, mapped by the model."""
 
-import io
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from dynamonet.engine.download import verify
 from dynamonet.engine.weights import head_keys, unmatched
 from dynamonet.errors import UserError
-from dynamonet.files import sha256_bytes
 from dynamonet.models.catalogue import release_of
 from dynamonet.models.release import Release
 from dynamonet.spec import Checkpoint, CheckpointSpec, RunSpec, read_spec
@@ -30,6 +29,12 @@ def initialise_from_release(net: nn.Module, spec: RunSpec, study_dir: Path) -> d
     where = read_spec(CheckpointSpec, study_dir / "checkpoints" / f"{checkpoint.name}.spec.json")
     path = Path(where.path)
     release = release_of(spec.build, checkpoint.format)
+    sha256 = verify(where)
+    if checkpoint.sha256 not in (None, sha256):
+        raise UserError(
+            f"checkpoint {checkpoint.name}: the SHA-256 of {path} is {sha256[:12]}, the study says "
+            f"{checkpoint.sha256[:12]}; get the file again or correct checkpoints.{checkpoint.name}.sha256"
+        )
     released = read_release(path, checkpoint, release)
     own = net.state_dict()
     fresh = set() if checkpoint.classifier else head_keys(spec)
@@ -58,7 +63,7 @@ def initialise_from_release(net: nn.Module, spec: RunSpec, study_dir: Path) -> d
     net.load_state_dict({key: state.get(key, value) for key, value in own.items()})
     return {
         "checkpoint": checkpoint.name,
-        "weights_sha256": checkpoint.sha256,
+        "weights_sha256": sha256,
         "fresh": differences["missing"],
         "left_out": [theirs for key, (theirs, _) in released.items() if key not in state],
     }
@@ -67,28 +72,22 @@ def initialise_from_release(net: nn.Module, spec: RunSpec, study_dir: Path) -> d
 def read_release(path: Path, checkpoint: Checkpoint, release: Release) -> dict[str, tuple[str, Tensor]]:
     """The parameters of a file by the model's names for them, each with its name in the file.
 
-    Raises UserError naming the file if it is absent, has another SHA-256, cannot be read without running code that
-    it holds, or holds something else than named tensors.
+    Raises UserError naming the file if it cannot be read without running code that it holds, or holds something else
+    than named tensors.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"checkpoint {checkpoint.name}: cannot read {path}: {error.strerror}") from error
-    found = sha256_bytes(content)
-    if found != checkpoint.sha256:
-        raise UserError(
-            f"checkpoint {checkpoint.name}: the SHA-256 of {path} is {found[:12]}, the study says "
-            f"{checkpoint.sha256[:12]}; get the file again or correct checkpoints.{checkpoint.name}.sha256"
-        )
-    try:
-        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file, or one made to do harm, raises anything
         raise UserError(
             f"{path} is damaged, holds code, or is no PyTorch file ({type(error).__name__}): get another"
         ) from error
-    state = saved.get(release.entry) if isinstance(saved, dict) else None
+    state = saved
+    if release.entry is not None:
+        state = saved.get(release.entry) if isinstance(saved, dict) else None
     if not isinstance(state, dict) or not state:
-        raise UserError(f"{path} is no checkpoint of the format {checkpoint.format}: it has no {release.entry!r}")
+        raise UserError(
+            f"{path} is no checkpoint of the format {checkpoint.format}: it has no {release.entry or 'parameters'!r}"
+        )
     parameters = {}
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):

@@ -222,5 +222,5 @@ def test_a_file_that_has_changed_or_gone_is_refused(released, file):
     with pytest.raises(UserError, match=r"checkpoint r3d10: the SHA-256 of .*resnet-10\.pth is .*, the study says"):
         fit(spec_path)
     file.unlink()
-    with pytest.raises(UserError, match=r"checkpoint r3d10: cannot read .*resnet-10\.pth"):
+    with pytest.raises(UserError, match=r"checkpoint r3d10: the file .*resnet-10\.pth does not exist"):
         fit(spec_path)
