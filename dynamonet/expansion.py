@@ -55,6 +55,8 @@ def _expand_one(study: Study, name: str, parents: dict[str, list[dict]], runs: d
             "label_fraction": fraction,
             "init": init,
             "seed": seed,
+            "recipe": experiment.recipe,
+            "views": spec.views.model_dump(),
         }
 
 
@@ -99,7 +101,7 @@ def _spec(
         label_fraction=fraction,
         init=parent,
         checkpoint=_checkpoint(study, experiment, config.build, init),
-        recipe=None if experiment.recipe is None else study.recipes[experiment.recipe],
+        recipe=None if experiment.recipe is None else study.recipe(experiment.recipe, model),
         views=_views(study, experiment, config.build),
         seed=seed,
         threads=study.threads,

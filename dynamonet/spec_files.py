@@ -93,9 +93,11 @@ def resolved(study: Study, expansion: Expansion) -> dict:
                 "build": model.build,
                 "options": model.options,
                 "clip": study.clip(name).model_dump(),
+                "recipe_overrides": study.recipe_overrides(name),
             }
             for name, model in study.models.items()
         },
+        "recipes": {name: recipe.model_dump(mode="json") for name, recipe in study.recipes.items()},
         "experiments": {
             name: {
                 "claim": experiment.claim,

@@ -144,8 +144,15 @@ def _check_experiment(study: Study, where: str, experiment: Experiment) -> None:
         raise UserError(f"{where}.recipe: task {experiment.task} {need}")
     if experiment.recipe is not None:
         _known(f"{where}.recipe", experiment.recipe, study.recipes)
-        if experiment.task == "pretrain":
-            _check_pretraining(where, study.recipes[experiment.recipe])
+        for model in experiment.models:
+            try:
+                recipe = study.recipe(experiment.recipe, model)
+            except ValidationError as error:
+                raise UserError(
+                    f"models.{model}.recipe_overrides, on recipes.{experiment.recipe}: {first_problem(error)}"
+                ) from error
+            if experiment.task == "pretrain":
+                _check_pretraining(where, recipe)
     elif set(experiment.label_fractions) != {1.0}:
         raise UserError(f"{where}.label_fractions: task {experiment.task} uses no labels to train: leave them out")
 

@@ -51,6 +51,9 @@ class ModelConfig(Frozen):
     title: str | None = None
     options: dict = Field(default={}, description="keyword arguments of its `build`")
     clip: Clip | None = Field(default=None, description="None: the clip of the model's card")
+    recipe_overrides: dict | Literal["published"] = Field(
+        default={}, description="settings that take the place of a recipe's; published: those that its card names"
+    )
     init_from: str | None = Field(
         default=None, description="the model whose run it starts from, where it has none of its own"
     )
@@ -165,6 +168,17 @@ class Study(Frozen):
     def title_of(self, model: str) -> str:
         config = self.models[model]
         return config.title or model_module(config.build).CARD.title
+
+    def recipe_overrides(self, model: str) -> dict:
+        config = self.models[model]
+        if config.recipe_overrides == PUBLISHED:
+            return model_module(config.build).CARD.recipe_overrides
+        return config.recipe_overrides
+
+    def recipe(self, name: str, model: str) -> Recipe:
+        """A recipe as it is for one model. Raises ValidationError for overrides that it cannot have."""
+        recipe, overrides = self.recipes[name], self.recipe_overrides(model)
+        return Recipe.model_validate({**recipe.model_dump(), **overrides}) if overrides else recipe
 
     def clip(self, model: str) -> Clip:
         config = self.models[model]

@@ -22,6 +22,7 @@ from dynamonet.report.tables import (
     frame_prediction_table,
     label_efficiency_table,
 )
+from dynamonet.report.tables_fairness import fairness_table
 from dynamonet.report.tables_records import cost_table, datasets_table, runs_table, runtime_table
 
 TABLES = {
@@ -32,6 +33,7 @@ TABLES = {
     "label_efficiency": label_efficiency_table,
     "frame_prediction": frame_prediction_table,
     "runtime": runtime_table,
+    "fairness": fairness_table,
     "datasets": datasets_table,
     "runs": runs_table,
 }

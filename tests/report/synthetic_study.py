@@ -52,6 +52,8 @@ def planned_run(model: str, dataset: str, split: int, seed: int, init: str = "sc
         "label_fraction": fraction,
         "init": init,
         "seed": seed,
+        "recipe": "short",
+        "views": {"clips": 2, "crops": 1, "horizon": 1},
     }
     digest = f"{zlib.crc32(json.dumps(run).encode()):08x}"
     return {"run": f"{model}-{dataset}.{split}-s{seed}-{digest}", **run}
@@ -82,9 +84,11 @@ def plan(models: int = 5, datasets: int = 3) -> dict:
                 "build": name,
                 "options": {},
                 "clip": {"frames": 16, "stride": 1, "crop": 64},
+                "recipe_overrides": {},
             }
             for name in names
         },
+        "recipes": {"short": {"steps": 10, "batch_size": 8, "optimiser": "adamw", "crop_scales": [1.0, 0.5]}},
         "experiments": {
             "ablation": _experiment("Each part counts", "train", ["ablation"], ablation),
             "labels": _experiment("Pretraining saves labels", "train", ["label_efficiency"], labels),
