@@ -2,16 +2,20 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator
+import posixpath
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from dynamonet.data import layouts
 from dynamonet.errors import UserError
 
+VIDEO_SUFFIXES = frozenset((".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class ListedVideo:
     id: str
     path: str
@@ -19,6 +23,8 @@ class ListedVideo:
     class_name: str | None
     parts: dict[int, str]
     """Split number -> "train" or "test"; a split that leaves the video out is absent."""
+    group: str | None = None
+    """Videos of one group are cut from one recording; None where the data set has no groups."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +38,17 @@ class Listing:
 class Entry(NamedTuple):
     """One line of an official list."""
 
-    folder: str
-    """The folder that `file` is relative to, relative to the root."""
     file: str
+    """As it is listed; without its suffix, the video's id."""
+    path: str
+    """Where it lies, relative to the root."""
     class_name: str | None
     split: int
     part: str | None
     """"train", "test", or None for a video that is listed but unused in this split."""
     source: str
     """The list and line that say so, for messages."""
+    group: str | None = None
 
 
 def layout_names() -> tuple[str, ...]:
@@ -48,13 +56,23 @@ def layout_names() -> tuple[str, ...]:
 
 
 def read_listing(layout: str, root: Path) -> Listing:
-    """Read the lists of a data set; touches no video. Raises UserError for a bad layout, root or list."""
-    if layout not in layout_names():
-        raise UserError(f"Layout {layout!r} is unknown; use one of {', '.join(layout_names())}.")
-    root = Path(root)
+    """Read the lists of a data set; opens no video. Raises UserError for a bad layout, root or list."""
+    module, root = _layout(layout), Path(root)
     if not root.is_dir():
         raise UserError(f"Data set root {root} is not a folder; give the folder that holds {layout}.")
-    return importlib.import_module(f"dynamonet.data.layouts.{layout}").listing(root)
+    return module.listing(root)
+
+
+def official_counts(layout: str) -> dict | None:
+    """The layout's `OFFICIAL_COUNTS` (see `dynamonet.data.layouts`), None if it has none. Raises UserError for a bad
+    layout."""
+    return getattr(_layout(layout), "OFFICIAL_COUNTS", None)
+
+
+def _layout(name: str) -> ModuleType:
+    if name not in layout_names():
+        raise UserError(f"Layout {name!r} is unknown; use one of {', '.join(layout_names())}.")
+    return importlib.import_module(f"dynamonet.data.layouts.{name}")
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -65,7 +83,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
         raise UserError(f"List {path} is missing or unreadable; unpack the official lists there.") from None
     except UnicodeDecodeError:
         raise UserError(f"List {path} is not UTF-8 text; replace it by the official list.") from None
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines(), which also splits at characters that a file name may hold.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield f"{path}:{number}", line.strip()
 
@@ -74,18 +93,43 @@ def malformed(source: str, line: str, expected: str) -> UserError:
     return UserError(f"{source}: line {line!r} is malformed; expected {expected}.")
 
 
+def only_existing(root: Path, names: Iterable[str]) -> str | None:
+    """The one of `names`, relative to the root, that exists, or None. Raises UserError if there are several."""
+    found = [name for name in names if (root / name).exists()]
+    if len(found) > 1:
+        raise UserError(f"{root} holds both {found[0]} and {found[1]}; keep one of the two there.")
+    return found[0] if found else None
+
+
+def videos_folder(root: Path, names: tuple[str, ...], classes: Collection[str]) -> str:
+    """The folder, relative to the root, that holds the class folders: one of `names`, or the root itself.
+
+    It is the first of `names` if nothing is unpacked yet. Raises UserError if several of them exist.
+    """
+    found = only_existing(root, names)
+    if found is None and any(path.name in classes for path in root.iterdir()):
+        return "."
+    return found or names[0]
+
+
 def collect(classes: Iterable[str], entries: Iterable[Entry], splits: Iterable[int]) -> Listing:
     """Join the lines of all lists into one row per video, in order of first appearance.
 
-    Raises UserError for a path that leaves the root, a video in both parts of a split or under two
-    classes, two videos with one id, and a class without videos.
+    Raises UserError for a path that leaves the root, a class that is not one of `classes`, a video in both
+    parts of a split or under two classes, two videos with one id, and a class without videos.
     """
+    classes = tuple(classes)
+    known = frozenset(classes)
     videos: dict[str, ListedVideo] = {}
     for entry in entries:
-        _check_path(entry)
-        video_id = str(PurePosixPath(entry.file).with_suffix(""))
-        path = str(PurePosixPath(entry.folder, entry.file))
-        video = videos.setdefault(video_id, ListedVideo(video_id, path, entry.class_name, {}))
+        check_inside(entry.file, entry.source)
+        if entry.class_name not in known:
+            raise UserError(f"{entry.source}: class {entry.class_name!r} is not in the class list; add or remove it.")
+        video_id = posixpath.splitext(posixpath.normpath(entry.file))[0]
+        path = posixpath.normpath(entry.path)
+        video = videos.get(video_id)
+        if video is None:
+            video = videos[video_id] = ListedVideo(video_id, path, entry.class_name, {}, entry.group)
         if video.class_name != entry.class_name:
             raise UserError(
                 f"{entry.source}: {entry.file} is listed under {video.class_name!r} and under"
@@ -100,15 +144,15 @@ def collect(classes: Iterable[str], entries: Iterable[Entry], splits: Iterable[i
             )
         if video.path != path:
             raise UserError(f"{entry.source}: {path} and {video.path} have one name; rename one of them.")
-    listing = Listing(tuple(classes), tuple(videos.values()), tuple(splits))
+    listing = Listing(classes, tuple(videos.values()), tuple(splits))
     _check_classes(listing)
     return listing
 
 
-def _check_path(entry: Entry) -> None:
-    path = PurePosixPath(entry.file)
-    if path.is_absolute() or ".." in path.parts or not path.name:
-        raise UserError(f"{entry.source}: {entry.file!r} leaves the data set's root; list paths inside it.")
+def check_inside(file: str, source: str) -> None:
+    """Raises UserError for a listed file that is not inside the data set's root."""
+    if file.startswith("/") or ".." in file.split("/") or posixpath.normpath(file) == ".":
+        raise UserError(f"{source}: {file!r} leaves the data set's root; list paths inside it.")
 
 
 def _check_classes(listing: Listing) -> None:

@@ -1,26 +1,12 @@
+import json
 import subprocess
 import sys
 
 import pytest
+from listed_roots import error, write
 
-from dynamonet.data.listing import layout_names, read_listing
+from dynamonet.data.listing import layout_names, official_counts, read_listing
 from dynamonet.errors import UserError
-
-
-def write(root, files):
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode())
-    return root
-
-
-def error(layout, root):
-    with pytest.raises(UserError) as caught:
-        read_listing(layout, root)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
 
 CLIPS = {
     "classInd.txt": "1 wave\r\n2 jump high\r\n",
@@ -102,37 +88,70 @@ def test_unlabelled_without_videos(tmp_path):
     assert "holds no video file" in error("unlabelled", tmp_path)
 
 
-KINETICS_HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"
+def test_unlabelled_list(tmp_path):
+    write(tmp_path, {"a/1.mp4": "", "a/2.mp4": "", "3.mp4": "", "list.txt": "a/2.mp4\r\n\r\n./a/gone.mp4\r\n"})
+    everything = {"a/1.mp4", "a/2.mp4", "3.mp4"}
+    listing = read_listing("unlabelled", tmp_path)
+    assert [video.path for video in listing.videos] == ["a/2.mp4", "a/gone.mp4"]
+    (tmp_path / "list.txt").unlink()
+    found = read_listing("unlabelled", tmp_path).videos
+    assert {video.path for video in found} == everything
+    # A list limits a pool: it moves no video from one part to the other.
+    assert listing.videos[0] in found
 
 
-def kinetics(root, train, val):
-    names = {"annotations/train.csv": train, "annotations/validate.csv": val}
-    return write(root, {name: KINETICS_HEADER + text for name, text in names.items()})
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.mp4\n./a.mp4\n", "list.txt:2: ./a.mp4 is listed twice"),
+        ("a.mp4\n../b.mp4\n", "list.txt:2: '../b.mp4' leaves the data set's root"),
+        ("\n", "list.txt lists no video"),
+    ],
+)
+def test_bad_unlabelled_lists(tmp_path, text, message):
+    assert message in error("unlabelled", write(tmp_path, {"a.mp4": "", "list.txt": text}))
 
 
-def test_kinetics(tmp_path):
-    kinetics(tmp_path, "air drumming,-_a,7,17,train,0\n", '"air drumming",b,100,110,val,1\n')
-    first, second = read_listing("kinetics400", tmp_path).videos
-    assert first.path == "train/air drumming/-_a_000007_000017.mp4" and first.parts == {1: "train"}
-    assert second.path == "val/air drumming/b_000100_000110.mp4" and second.parts == {1: "test"}
+def test_unlabelled_links_are_followed_once(tmp_path):
+    write(tmp_path, ["disk/b/1.mp4", "root/a/2.mp4", "root/.cache/3.mp4"])
+    (tmp_path / "root/b").symlink_to(tmp_path / "disk/b")
+    (tmp_path / "root/a/up").symlink_to(tmp_path / "root")
+    paths = [video.path for video in read_listing("unlabelled", tmp_path / "root").videos]
+    assert paths == ["a/2.mp4", "b/1.mp4"]
 
 
-def test_bad_kinetics_lists(tmp_path):
-    kinetics(tmp_path, "wave,a,7,17,train,0\n", "wave,b,seven,17,val,0\n")
-    assert "validate.csv:2: the line is malformed" in error("kinetics400", tmp_path)
-    kinetics(tmp_path, "wave,a,7,17,train,0\n", "../../wave,b,7,17,val,0\n")
-    assert "holds a slash" in error("kinetics400", tmp_path)
-    write(tmp_path, {"annotations/train.csv": "youtube_id,time_start\n"})
-    assert "column 'label' is missing" in error("kinetics400", tmp_path)
-    (tmp_path / "annotations/train.csv").unlink()
-    assert "train.csv is missing" in error("kinetics400", tmp_path)
+def test_groups(tmp_path):
+    lists = {
+        "classInd.txt": "1 wave\n",
+        "trainlist01.txt": "wave/v_Wave_g01_c01.avi 1\nwave/v_Wave_g01_c02.mp4 1\n",
+        "testlist01.txt": "wave/v_wave_hello_g02_c01.avi\nwave/g03_c01.avi\nwave/v_wave_g04.avi\n",
+    }
+    videos = read_listing("folder", write(tmp_path, lists)).videos
+    assert [video.group for video in videos] == ["wave_g01", "wave_g01", "wave_g02", None, None]
 
 
-def test_bad_hmdb_lists(tmp_path):
-    assert "holds no <class>_test_split1.txt" in error("hmdb51", tmp_path)
-    lists = {f"testTrainMulti_7030_splits/wave_test_split{n}.txt": "a.avi 1 \nb.avi 2 \n" for n in (1, 2, 3)}
-    assert len(read_listing("hmdb51", write(tmp_path, lists)).videos) == 2
-    write(tmp_path, {"testTrainMulti_7030_splits/wave_test_split2.txt": "a.avi 1\nb.avi 3\n"})
-    assert "wave_test_split2.txt:2: line 'b.avi 3' is malformed" in error("hmdb51", tmp_path)
-    (tmp_path / "testTrainMulti_7030_splits/wave_test_split2.txt").unlink()
-    assert "wave_test_split2.txt is missing" in error("hmdb51", tmp_path)
+def test_names_hold_what_some_take_for_a_line_end(tmp_path):
+    names = ["a\u2028b.avi", "a\x0bb.avi", "a\x85b.avi"]
+    lists = {
+        "classInd.txt": "1 wave\n",
+        "trainlist01.txt": "".join(f"wave/{name} 1\n" for name in names),
+        "testlist01.txt": "wave/c.avi\n",
+    }
+    videos = read_listing("folder", write(tmp_path, lists)).videos
+    assert [video.path for video in videos] == [*(f"wave/{name}" for name in names), "wave/c.avi"]
+
+
+@pytest.mark.parametrize("layout", layout_names())
+def test_official_counts_are_plain_data(layout):
+    counts = official_counts(layout)
+    if layout in ("folder", "unlabelled"):
+        assert counts is None
+    else:
+        assert json.loads(json.dumps(counts)) == counts
+        assert set(counts) == {"classes", "listed", "splits", "source"}
+        assert all(set(parts) == {"train", "test"} for parts in counts["splits"].values())
+
+
+def test_official_counts_of_an_unknown_layout():
+    with pytest.raises(UserError, match="Layout 'sports1m' is unknown"):
+        official_counts("sports1m")

@@ -1,25 +1,63 @@
 """A folder of videos without labels, for pretraining: every video file under the root, hidden ones left out.
 
-One file in ten, chosen by the hash of its path, is the test part of split 1.
+If the root holds a `list.txt`, one path relative to the root a line, the data set is those files and no others. One
+file in ten, chosen by the hash of its path, is the test part of split 1.
 """
 
+import os
+import posixpath
+from collections.abc import Iterator
 from pathlib import Path
 
-from dynamonet.data.listing import ListedVideo, Listing
+from dynamonet.data.listing import VIDEO_SUFFIXES, ListedVideo, Listing, check_inside, numbered_lines
 from dynamonet.errors import UserError
 from dynamonet.files import sha256_text
 
-SUFFIXES = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
+LIST = "list.txt"
 
 
 def listing(root: Path) -> Listing:
-    files = (path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
-    # A name that starts with a dot is a file that is still being written.
-    paths = sorted(path.as_posix() for path in files if not path.name.startswith("."))
-    if not paths:
-        raise UserError(f"{root} holds no video file; use {', '.join(sorted(SUFFIXES))} files.")
+    paths = sorted(_listed(root / LIST) if (root / LIST).exists() else _found(root))
     # The id keeps its suffix: files of one name in two containers are two videos.
     return Listing((), tuple(ListedVideo(path, path, None, {1: _part(path)}) for path in paths), (1,))
+
+
+def _listed(path: Path) -> set[str]:
+    listed = set()
+    for source, line in numbered_lines(path):
+        check_inside(line, source)
+        if (file := posixpath.normpath(line)) in listed:
+            raise UserError(f"{source}: {line} is listed twice; remove one of the two lines.")
+        listed.add(file)
+    if not listed:
+        raise UserError(f"{path} lists no video; list some, or remove it to use every video beside it.")
+    return listed
+
+
+def _found(root: Path) -> list[str]:
+    paths = [path for path in _walk(root) if posixpath.splitext(path)[1].lower() in VIDEO_SUFFIXES]
+    if not paths:
+        raise UserError(f"{root} holds no video file; use {', '.join(sorted(VIDEO_SUFFIXES))} files.")
+    return paths
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """Paths of all files, each folder listed once: a link to a folder counts, but leads nowhere twice."""
+    seen = set()
+    for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=True):
+        about = Path(folder).stat()
+        if (about.st_dev, about.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((about.st_dev, about.st_ino))
+        # A name that starts with a dot is a file that is still being written, or no data.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        inside = os.path.relpath(folder, root)
+        yield from (posixpath.normpath(f"{inside}/{name}") for name in files if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"Folder {error.filename} cannot be read ({error.strerror}); make it readable.")
 
 
 def _part(video_id: str) -> str:
