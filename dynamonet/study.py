@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from dynamonet.data.copy_recipe import least_short_side
 from dynamonet.data.listing import layout_names
 from dynamonet.errors import UserError
 from dynamonet.models.catalogue import check_options, check_release, model_module, release_of
@@ -78,7 +79,7 @@ def _check_names(study: Study) -> None:
             raise UserError(f"experiments: {name!r} means something else as an init: use another name")
     for name in TASKS:
         if name in study.models:
-            raise UserError(f"models: {name!r} is what a run of that task is called: use another name")
+            raise UserError(f"models: {name!r} means something else in the names of runs: use another name")
 
 
 def _check_distinct(study: Study) -> None:
@@ -137,11 +138,16 @@ def _check_experiment(study: Study, where: str, experiment: Experiment) -> None:
             )
         if experiment.views == PUBLISHED and card.views is None:
             raise UserError(f"{where}.views: the card of {model} names no published views: give them as numbers")
+        views = card.views if experiment.views == PUBLISHED else experiment.views or study.views
+        _check_copies(study, where, experiment.dataset, views.short_side or views.crop or study.clip(model).crop)
         for init in experiment.init:
             _check_weights(study, where, experiment, model, init)
     if (experiment.task in FITTED) != (experiment.recipe is not None):
         need = "needs a recipe" if experiment.task in FITTED else "trains nothing: leave the recipe out"
         raise UserError(f"{where}.recipe: task {experiment.task} {need}")
+    for table in experiment.tables:
+        if (table == "retrieval") != (experiment.task == "retrieve"):
+            raise UserError(f"{where}.tables: task {experiment.task} does not feed the table {table}: leave it out")
     if experiment.recipe is not None:
         _known(f"{where}.recipe", experiment.recipe, study.recipes)
         for model in experiment.models:
@@ -153,8 +159,28 @@ def _check_experiment(study: Study, where: str, experiment: Experiment) -> None:
                 ) from error
             if experiment.task == "pretrain":
                 _check_pretraining(where, recipe)
+            _check_copies(study, where, experiment.dataset, _least_side(recipe, study.clip(model).crop))
     elif set(experiment.label_fractions) != {1.0}:
         raise UserError(f"{where}.label_fractions: task {experiment.task} uses no labels to train: leave them out")
+
+
+def _least_side(recipe: Recipe, crop: int) -> int:
+    """The short side, in pixels, that a video must have for the smallest training crops not to be enlarged.
+
+    Crops of any area are enlarged by their authors too.
+    """
+    if recipe.crop == "jitter":
+        return recipe.crop_short_side[0]
+    return crop if recipe.crop == "resized" else least_short_side(crop, recipe.crop_scales)
+
+
+def _check_copies(study: Study, where: str, dataset: str, needed: int) -> None:
+    copies = study.datasets[dataset].copies
+    if copies is not None and copies.short_side < needed:
+        raise UserError(
+            f"datasets.{dataset}.copies.short_side: {copies.short_side} pixels are fewer than the {needed} of the "
+            f"short side that {where} needs: set it to as many, or leave the copies out"
+        )
 
 
 def _check_weights(study: Study, where: str, experiment: Experiment, model: str, init: str) -> None:
