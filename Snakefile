@@ -11,6 +11,7 @@ from snakemake_executor_plugin_submitit.holder import announce_holders, hold
 from dynamonet.spec_files import dataset_spec, model_spec, spec_paths, write_specs
 from dynamonet.study_schema import RELEASED_FOLDER
 from dynamonet.workflow import (
+    checked_shards,
     dataset_inputs,
     flow_specs,
     initial_weights,

@@ -31,6 +31,13 @@ def dataset_inputs(study: Study, dataset: str) -> list[str]:
     return [f"{study.motion_root}/complete.json"] if study.is_generated(dataset) else []
 
 
+def checked_shards(study: Study, dataset: str) -> list[str]:
+    """The records of the jobs that share the checking of a data set's videos, if it has more than one shard."""
+    shards = study.datasets[dataset].shards
+    names = [f"{dataset}.{shard}-of-{shards}" for shard in range(1, shards + 1)] if shards > 1 else []
+    return [f"{study.directory}/checks/{name}.json" for name in names]
+
+
 def manifest_of(study: Study, runs: Expansion, run: str) -> str:
     return f"{study.directory}/manifests/{runs.runs[run].dataset}.parquet"
 

@@ -15,8 +15,8 @@ from slurm_cluster import Cluster, missing
 from slurm_workflow import Workflow
 from tiny_study import TINY
 
-from dynamonet.data.manifest import prepare
 from dynamonet.data.motion_layouts import generate
+from dynamonet.data.preparation import prepare
 from dynamonet.expansion import expand
 from dynamonet.files import write_json
 from dynamonet.spec_files import dataset_spec, model_spec, write_specs

@@ -1,9 +1,9 @@
-"""Clips for training and evaluation: map-style data sets of uint8 tensors, and their batches.
+"""Clips for training and evaluation: map-style data sets of uint8 tensors, and the order of training.
 
 Tensors stay uint8 until they are on the accelerator: four times less to collate and to copy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,13 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from dynamonet.data.crop import Square, cut
-from dynamonet.data.flow import StoredFlow, mirrored
-from dynamonet.data.sampling import epoch_order, generator, random_clip, uniform_clips
-from dynamonet.data.video import read_frames
+from dynamonet.data.crop import Box, Draw, around, random_square, view_boxes
+from dynamonet.data.device_batch import Finish, Pieces
+from dynamonet.data.flow import StoredFlow
+from dynamonet.data.sampling import ShortVideos, epoch_order, generator, random_clip, uniform_clips
+from dynamonet.data.seeking import FrameClock
+from dynamonet.data.video import reader as reader_called
+from dynamonet.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class ClipShape:
     """Side of the square that the network sees, in pixels."""
     extra_frames: int = 0
     """Frames after the clip at the same stride: the target of frame prediction."""
+    short_videos: ShortVideos = "loop"
 
     @property
     def all_frames(self) -> int:
@@ -35,17 +39,28 @@ class ClipShape:
 
 CACHE_BYTES = 512 * 2**20
 """A data set whose decoded frames fit into this much memory is decoded once, not once an epoch."""
+CPU = torch.device("cpu")
 
 
 class _Rows:
     """The columns that a sample needs, as plain lists: a data frame row costs more than a crop."""
 
-    def __init__(self, rows: pd.DataFrame, root: Path, flow_root: Path | None, keep: bool):
-        self.root = Path(root)
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        files_root: Path,
+        flow_root: Path | None,
+        reader: str,
+        device: torch.device,
+        keep: bool,
+    ):
+        self.files_root, self.device = Path(files_root), device
+        self.read_frames = reader_called(reader)
         self.ids = rows["id"].tolist()
-        self.paths = rows["path"].tolist()
+        self.files = rows["file"].tolist()
         self.class_indices = rows["class_index"].tolist()
         self.video_frames = rows["frames"].tolist()
+        self.clocks = list(zip(rows["first_pts"].tolist(), rows["pts_step"].tolist(), strict=True))
         self.flow = None if flow_root is None else StoredFlow(flow_root, rows)
         pixels = (rows["frames"] * rows["width"] * rows["height"]).sum()
         self.decoded: dict[int, np.ndarray] | None = {} if keep and 3 * pixels <= CACHE_BYTES else None
@@ -53,43 +68,60 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def read(self, row: int, indices: np.ndarray) -> np.ndarray:
-        """Frames uint8 (len(indices), H, W, 3) of a video."""
-        path = self.root / self.paths[row]
+    def read(self, row: int, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | slice]:
+        """Frames uint8 (n, H, W, 3) of a video, and the places among them of those asked for."""
+        path, clock = self.files_root / self.files[row], FrameClock(*self.clocks[row])
         if self.decoded is None:
-            return read_frames(path, indices)
+            return self.read_frames(path, indices, clock=clock if clock.step else None), slice(None)
         if row not in self.decoded:
-            self.decoded[row] = read_frames(path, range(self.video_frames[row]))
-        return self.decoded[row][indices]
+            self.decoded[row] = self.read_frames(path, range(self.video_frames[row]))
+        return self.decoded[row], indices
 
-    def cut(self, row: int, indices: np.ndarray, frames: np.ndarray, square: Square, crop: int) -> torch.Tensor:
-        """A square of frames that `read` gave, with their stored flow if there is any, uint8 (C, T, crop, crop)."""
-        colours = cut(frames, square, crop)
-        if self.flow is None:
-            return colours
-        return torch.cat([colours, self.flow.cut(row, indices, frames.shape[1:3], square, crop)])
+    def sample(
+        self, row: int, indices: np.ndarray, boxes: Callable[[int, int], Sequence[Box]], crop: int, **rest
+    ) -> dict:
+        """The boxes of some frames; boxes: called with their height and width. rest: of `Finish`."""
+        frames, places = self.read(row, indices)
+        size = frames.shape[1:3]
+        chosen = boxes(*size)
+        outer = around(chosen)
+        pieces = [torch.from_numpy(outer.of(frames, places))]
+        inner, gains = [tuple(box.within(outer) for box in chosen)], ()
+        if self.flow is not None:
+            flow, flow_boxes, gains = self.flow.cut(row, indices, size, chosen)
+            pieces.append(flow)
+            inner.append(flow_boxes)
+        finish = Finish(crop, tuple(inner), gains, **rest)
+        video = finish(pieces) if self.device.type == "cpu" else Pieces(pieces, finish)
+        return dict(video=video, class_index=self.class_indices[row], row=row)
 
 
 class TrainClips(Dataset):
     """One random clip of a video; the index is `(epoch, row)`.
 
-    A sample holds `video`, uint8 (C, T + extra, crop, crop), `class_index` and `row`. The crop is a square
-    with a side of `scale` times the short side, at a random place; `scale` is drawn from `scales`. C is 3; with
-    `flow_root` it is 5, stored flow after the colours. Raises UserError for stored flow that does not fit.
+    A sample holds `video`, uint8 (C, T + extra, crop, crop), `class_index` and `row`. C is 3; with `flow_root` it is
+    5, stored flow after the colours. rows: of a manifest. box: where it is cut. flip: mirror every other clip, unless
+    its class index is in `never_flipped`. device: where the network is; for another than a CPU, `video` is left to be
+    finished there (`device_batch`). Raises UserError for stored flow that does not fit and for a reader that is
+    not there.
     """
 
     def __init__(
         self,
         rows: pd.DataFrame,
-        root: Path,
+        files_root: Path,
         shape: ClipShape,
         seed: int,
-        scales: tuple[float, ...] = (1.0,),
+        *,
+        box: Draw = random_square,
         flip: bool = False,
+        never_flipped: Collection[int] = (),
         flow_root: Path | None = None,
+        reader: str = "pyav",
+        device: torch.device = CPU,
     ):
-        self.rows, self.shape, self.seed = _Rows(rows, root, flow_root, keep=True), shape, seed
-        self.scales, self.flip = scales, flip
+        self.rows = _Rows(rows, files_root, flow_root, reader, device, keep=True)
+        self.shape, self.seed, self.box, self.flip, self.never_flipped = shape, seed, box, flip, never_flipped
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -97,62 +129,71 @@ class TrainClips(Dataset):
     def __getitem__(self, index: tuple[int, int]) -> dict:
         epoch, row = index
         key = self.seed, epoch, self.rows.ids[row]
-        video_frames, shape = self.rows.video_frames[row], self.shape
-        clip = random_clip(video_frames, shape.all_frames, shape.stride, generator(*key, "clip"))
-        frames = self.rows.read(row, clip)
-        square = self._square(*frames.shape[1:3], generator(*key, "crop"))
-        video = self.rows.cut(row, clip, frames, square, shape.crop)
-        if self.flip and generator(*key, "flip").random() < 0.5:
-            video = mirrored(video)
-        return dict(video=video, class_index=self.rows.class_indices[row], row=row)
-
-    def _square(self, height: int, width: int, rng: np.random.Generator) -> Square:
-        side = max(1, round(min(height, width) * self.scales[rng.integers(len(self.scales))]))
-        top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
-        return Square(top, left, side)
+        shape, flips = self.shape, self.flip and self.rows.class_indices[row] not in self.never_flipped
+        clip = random_clip(
+            self.rows.video_frames[row], shape.all_frames, shape.stride, generator(*key, "clip"), shape.short_videos
+        )
+        return self.rows.sample(
+            row,
+            clip,
+            lambda height, width: [self.box(height, width, generator(*key, "crop"))],
+            shape.crop,
+            mirror=flips and generator(*key, "flip").random() < 0.5,
+        )
 
 
 class EvalClips(Dataset):
     """All views of a video, in one decoding pass; the index is the row.
 
     A sample holds `video`, uint8 (V, C, T + extra, crop, crop) with V = clips * crops, clips outermost,
-    `class_index` and `row`. One crop is the centre, three are the centre and both ends of the long side. C and
-    `flow_root` as in `TrainClips`.
+    `class_index` and `row`. crops, short_side: as in `view_boxes`. All else as in `TrainClips`.
     """
 
     def __init__(
         self,
         rows: pd.DataFrame,
-        root: Path,
+        files_root: Path,
         shape: ClipShape,
         clips: int,
         crops: int,
+        *,
+        short_side: int | None = None,
         flow_root: Path | None = None,
+        reader: str = "pyav",
+        device: torch.device = CPU,
     ):
         if crops not in (1, 3):
             raise ValueError(f"crops must be 1 or 3, not {crops}")
-        self.rows, self.shape, self.clips, self.crops = _Rows(rows, root, flow_root, keep=False), shape, clips, crops
+        self.rows = _Rows(rows, files_root, flow_root, reader, device, keep=False)
+        self.shape, self.clips, self.crops, self.short_side = shape, clips, crops, short_side
+        self.device, self.views = device, clips * crops
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, row: int) -> dict:
         shape = self.shape
-        clips = uniform_clips(self.rows.video_frames[row], shape.all_frames, shape.stride, self.clips)
-        # Clips overlap and loop: each frame is decoded, cropped and resized once.
-        needed, position = np.unique(np.stack(clips), return_inverse=True)
-        frames = self.rows.read(row, needed)
-        height, width = frames.shape[1:3]
-        side = min(height, width)
-        halves = (1,) if self.crops == 1 else (0, 1, 2)  # how many halves of the spare length lie before the crop
-        corners = [((height - side) * half // 2, (width - side) * half // 2) for half in halves]
-        squares = torch.stack(
-            [self.rows.cut(row, needed, frames, Square(top, left, side), shape.crop) for top, left in corners]
+        clips = uniform_clips(
+            self.rows.video_frames[row], shape.all_frames, shape.stride, self.clips, shape.short_videos
         )
-        views = squares[:, :, torch.from_numpy(position.reshape(self.clips, -1))]
-        # (crops, C, clips, T, h, w) -> (clips * crops, C, T, h, w)
-        video = views.permute(2, 0, 1, 3, 4, 5).flatten(0, 1).contiguous()
-        return dict(video=video, class_index=self.rows.class_indices[row], row=row)
+        # Clips overlap and loop: each frame is decoded, cropped and resized once.
+        needed, place = np.unique(clips, return_inverse=True)
+        return self.rows.sample(
+            row,
+            needed,
+            lambda height, width: view_boxes(height, width, self.crops, shape.crop, self.short_side),
+            shape.crop,
+            order=torch.from_numpy(place.reshape(clips.shape)),
+        )
+
+
+def class_indices(names: Collection[str], classes: Sequence[str], key: str) -> frozenset[int]:
+    """The indices of classes that `key` of a recipe names. Raises UserError for a name that is no class."""
+    for name in names:
+        if name not in classes:
+            some = f", such as {', '.join(classes[:3])}" if classes else ""
+            raise UserError(f"{key}: {name!r} is none of the data set's {len(classes)} classes{some}: correct the name")
+    return frozenset(map(list(classes).index, names))
 
 
 def batches(n: int, batch_size: int, seed: int, start_step: int, steps: int) -> Iterator[list[tuple[int, int]]]:

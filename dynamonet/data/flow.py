@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dynamonet.data.crop import Square, cut
+from dynamonet.data.crop import Box, around
 from dynamonet.errors import UserError
 from dynamonet.files import atomic_path
 from dynamonet.models.card import COLOURS, FLOW_BOUND, FLOW_STEPS, FLOW_ZERO
@@ -53,20 +53,22 @@ class StoredFlow:
                     f"{size[0]} x {size[1]}: write it again"
                 )
 
-    def cut(self, row: int, indices: Sequence[int], frame: tuple[int, int], square: Square, crop: int) -> Tensor:
-        """The flow from each frame to the next of the video, uint8 (2, len(indices), crop, crop).
+    def cut(
+        self, row: int, indices: Sequence[int], frame: tuple[int, int], boxes: Sequence[Box]
+    ) -> tuple[Tensor, tuple[Box, ...], tuple[tuple[float, float], ...]]:
+        """The flow from each frame to the next of the video, around boxes of its frames, which have height and width
+        `frame`: uint8 (len(indices), h, w, 2). The last frame, which has no next, gets the field before it.
 
-        indices: frames of the video; the last one, which has no next, gets the field before it. square: of a video
-        frame of height and width `frame`. The motion is in 256ths of the crop's side: it grows as the square is
-        enlarged.
+        Beside it, the boxes in its pixels, and for each the factors to `enlarge` its motion by: as a crop it is in
+        256ths of the crop's sides, and grows as the box is enlarged.
         """
         fields = self._fields(row)
-        square = square.on(frame, fields.shape[1:3])
-        top, left, side = square
-        indices = np.minimum(indices, len(fields) - 1)
-        chosen = np.asarray(fields[indices, top : top + side, left : left + side])  # reads no more than that
-        flow = cut(chosen, Square(0, 0, side), crop)
-        return _scaled(flow, min(fields.shape[1:3]) / side)
+        grid = fields.shape[1:3]
+        boxes = [box.on(frame, grid) for box in boxes]
+        outer = around(boxes)
+        pixels = np.asarray(outer.of(fields, np.minimum(indices, len(fields) - 1)))  # reads no more than that
+        gains = tuple((min(grid) / box.width, min(grid) / box.height) for box in boxes)
+        return torch.from_numpy(pixels), tuple(box.within(outer) for box in boxes), gains
 
     def _fields(self, row: int) -> np.ndarray:
         path, needed = self.paths[row], self.video_frames[row] - 1
@@ -95,9 +97,9 @@ def mirrored(video: Tensor) -> Tensor:
     return video
 
 
-def _scaled(flow: Tensor, factor: float) -> Tensor:
-    """Stored flow, uint8, of a motion `factor` times as large."""
-    if factor == 1:
+def enlarged(flow: Tensor, gain: tuple[float, float]) -> Tensor:
+    """Stored flow, uint8 (..., 2), of a motion that is `gain` times as large to the right and down."""
+    if gain == (1, 1):
         return flow
-    steps = flow.float().sub_(FLOW_ZERO).mul_(factor).round_().clamp_(-FLOW_STEPS, FLOW_STEPS)
-    return steps.add_(FLOW_ZERO).to(torch.uint8)
+    steps = flow.float().sub_(FLOW_ZERO).mul_(flow.new_tensor(gain, dtype=torch.float32))
+    return steps.round_().clamp_(-FLOW_STEPS, FLOW_STEPS).add_(FLOW_ZERO).to(torch.uint8)

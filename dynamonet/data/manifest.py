@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import multiprocessing
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +10,46 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dynamonet.data.listing import ListedVideo, Listing, read_listing
+from dynamonet.data.copy_recipe import CopyRecipe
 from dynamonet.data.sampling import key_digest
 from dynamonet.errors import UserError
-from dynamonet.files import atomic_path, canonical_json, sha256_file
+from dynamonet.files import atomic_path, canonical_json
 
 METADATA_KEY = b"dynamonet"
-MESSAGE_FILES = 3
-"""Unusable files that an error names."""
 
-Progress = Callable[[int, int], None]
-"""Called with (videos done, videos in all)."""
+LISTED_COLUMNS = ("id", "path", "class_index", "group")
+"""Before the columns split_1 and so on."""
+CHECKED_COLUMNS = (
+    *("frames", "width", "height", "fps", "duration_s", "first_pts", "pts_step", "bytes", "sha256"),
+    *("status", "reason", "file", "file_sha256"),
+)
 
 
 class Manifest:
-    """A prepared data set. `rows` has the columns id, path, class_index (-1: unlabelled), split_1...
-    ("train", "test" or ""), frames, width, height, fps, bytes, sha256, status ("ok", "missing" or
-    "undecodable") and reason.
+    """A prepared data set. `rows` has the columns
+
+    - id, path (relative to `root`), class_index (-1: unlabelled), group (of videos that must not be divided between
+      training and test; "": none), split_1... ("train", "test" or ""): what the lists say;
+    - bytes, sha256, fps, duration_s: of the listed file; the last two from its header;
+    - status: "ok", "missing", "undecodable", or "duplicate" for a training video whose content is that of a test
+      video of the same split; reason: why it is not "ok";
+    - file (relative to `files_root`), file_sha256, frames, width, height (pixels, upright), first_pts, pts_step (frame
+      n is shown at first_pts + n * pts_step, in the stream's time base; 0: not known to be regular): the file that is
+      read, which is the listed one or, if `copies` is not None, its prepared copy.
     """
 
-    def __init__(self, rows: pd.DataFrame, layout: str, root: Path, classes: tuple[str, ...]):
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        layout: str,
+        root: Path,
+        classes: tuple[str, ...],
+        files_root: Path | None = None,
+        copies: CopyRecipe | None = None,
+    ):
         self.rows, self.layout, self.root, self.classes = rows, layout, Path(root), classes
+        self.files_root = self.root if files_root is None else Path(files_root)
+        self.copies = copies
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
@@ -43,10 +59,20 @@ class Manifest:
             about = json.loads(table.schema.metadata[METADATA_KEY])
         except (OSError, KeyError, TypeError, pa.ArrowInvalid):
             raise UserError(f"{path} is missing or not a manifest; run `dynamonet prepare`.") from None
-        return cls(table.to_pandas(), about["layout"], Path(about["root"]), tuple(about["classes"]))
+        if not {*LISTED_COLUMNS, *CHECKED_COLUMNS} <= set(table.column_names):
+            raise UserError(f"{path} is a manifest of another version; remove it and run `dynamonet prepare`.")
+        copies = about["copies"] and CopyRecipe(**about["copies"])
+        rows = table.to_pandas()
+        return cls(rows, about["layout"], Path(about["root"]), tuple(about["classes"]), about["files_root"], copies)
 
     def save(self, path: Path) -> None:
-        about = dict(layout=self.layout, root=str(self.root), classes=self.classes)
+        about = dict(
+            layout=self.layout,
+            root=str(self.root),
+            classes=self.classes,
+            files_root=str(self.files_root),
+            copies=self._recipe,
+        )
         table = pa.Table.from_pandas(self.rows, preserve_index=False)
         with atomic_path(path) as temporary:
             pq.write_table(table.replace_schema_metadata({METADATA_KEY: canonical_json(about)}), temporary)
@@ -55,12 +81,16 @@ class Manifest:
     def splits(self) -> tuple[int, ...]:
         return tuple(int(name.removeprefix("split_")) for name in self.rows if name.startswith("split_"))
 
+    @property
+    def identifying_columns(self) -> tuple[str, ...]:
+        splits = [f"split_{split}" for split in self.splits]
+        return ("id", "class_index", *splits, "frames", "sha256", "status", "file_sha256")
+
     @cached_property
     def sha256(self) -> str:
-        """Identifies the data: classes, ids, parts, frame counts and file contents; not where they lie."""
-        digest = hashlib.sha256(canonical_json(self.classes).encode())
-        splits = [f"split_{split}" for split in self.splits]
-        for name in ("id", "class_index", *splits, "frames", "sha256", "status"):
+        """Identifies the data: classes, ids, parts, frame counts, contents and copies' recipe; not where they lie."""
+        digest = hashlib.sha256(canonical_json([self.classes, self._recipe]).encode())
+        for name in self.identifying_columns:
             digest.update(f"\0{name}\0".encode())
             digest.update("\n".join(map(str, self.rows[name].tolist())).encode())
         return digest.hexdigest()
@@ -72,7 +102,7 @@ class Manifest:
         (seed, id): a smaller fraction is a subset of a larger one. Raises UserError for a split the data
         set has not, and for a part without usable videos.
         """
-        rows = self._part(split, part)
+        rows = self.part(split, part)
         rows = rows[rows["status"] == "ok"]
         if rows.empty:
             raise UserError(f"Split {split} of {self.root} has no usable {part} video; check its files.")
@@ -88,130 +118,30 @@ class Manifest:
 
     def excluded(self, split: int, part: str) -> pd.DataFrame:
         """Rows of one part that are listed but unusable, with status and reason."""
-        rows = self._part(split, part)
+        rows = self.part(split, part)
         return rows[rows["status"] != "ok"].reset_index(drop=True)
 
-    def _part(self, split: int, part: str) -> pd.DataFrame:
+    def part(self, split: int, part: str) -> pd.DataFrame:
+        """All rows that the lists of a split put into a part ("train" or "test"), with their status in it.
+
+        A "duplicate" is one in training, and in the splits whose test part has its content. Raises UserError for a
+        split the data set has not.
+        """
         if split not in self.splits:
             splits = ", ".join(map(str, self.splits))
             raise UserError(f"Data set {self.root} has no split {split}; use one of {splits}.")
-        return self.rows[self.rows[f"split_{split}"] == part]
+        parts = self.rows[f"split_{split}"]
+        rows = self.rows[parts == part]
+        duplicates = rows["status"] == "duplicate"
+        if not duplicates.any():
+            return rows
+        if part == "train":
+            tested = self.rows.loc[(parts == "test") & self.rows["status"].isin(["ok", "duplicate"]), "sha256"]
+            elsewhere = duplicates & ~rows["sha256"].isin(tested)
+        else:
+            elsewhere = duplicates
+        return rows.assign(status=rows["status"].mask(elsewhere, "ok"), reason=rows["reason"].mask(elsewhere, ""))
 
-
-def prepare(
-    layout: str,
-    root: Path,
-    out: Path,
-    *,
-    max_unusable: int = 0,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> dict:
-    """Decode every listed video, write the manifest to `out` and return its counts.
-
-    Raises UserError, and writes nothing, if more than `max_unusable` listed videos are missing or do not
-    decode, or if a class is left without a usable training or test video.
-    """
-    root = Path(root).resolve()
-    listing = read_listing(layout, root)
-    checks = _check_all([root / video.path for video in listing.videos], workers, progress)
-    manifest = Manifest(_rows(listing, checks), layout, root, listing.classes)
-    _refuse_unusable(manifest, max_unusable)
-    _refuse_empty_classes(manifest)
-    manifest.save(out)
-    return _counts(manifest)
-
-
-def _check_all(paths: list[Path], workers: int, progress: Progress | None) -> list[dict]:
-    if workers == 1:
-        return _reported(map(_check, paths), len(paths), progress)
-    # "spawn": forking a process that runs threads can deadlock.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        return _reported(pool.map(_check, paths, chunksize=8), len(paths), progress)
-
-
-def _reported(checks: Iterable[dict], total: int, progress: Progress | None) -> list[dict]:
-    done = []
-    for check in checks:
-        done.append(check)
-        if progress:
-            progress(len(done), total)
-    return done
-
-
-def _check(path: Path) -> dict:
-    """What the disk says of one video, as manifest columns."""
-    # Loads the decoder, which reading a manifest does not need.
-    from dynamonet.data.video import VideoError, probe
-
-    check = dict(frames=0, width=0, height=0, fps=0.0, bytes=0, sha256="", status="ok", reason="")
-    if not path.is_file():
-        return check | dict(status="missing", reason="there is no such file")
-    try:
-        check |= dict(bytes=path.stat().st_size, sha256=sha256_file(path))
-        return check | vars(probe(path))
-    except VideoError as error:
-        return check | dict(status="undecodable", reason=error.reason)
-    except OSError as error:
-        return check | dict(status="undecodable", reason=f"cannot be read ({error.strerror})")
-
-
-def _rows(listing: Listing, checks: list[dict]) -> pd.DataFrame:
-    class_indices = {name: index for index, name in enumerate(listing.classes)}
-    about = map(partial(_listed_columns, class_indices, listing.splits), listing.videos)
-    return pd.DataFrame([listed | check for listed, check in zip(about, checks, strict=True)])
-
-
-def _listed_columns(class_indices: dict[str, int], splits: tuple[int, ...], video: ListedVideo) -> dict:
-    columns = dict(id=video.id, path=video.path, class_index=class_indices.get(video.class_name, -1))
-    return columns | {f"split_{split}": video.parts.get(split, "") for split in splits}
-
-
-def _refuse_unusable(manifest: Manifest, max_unusable: int) -> None:
-    unusable = manifest.rows[manifest.rows["status"] != "ok"]
-    if len(unusable) > max_unusable:
-        named = "; ".join(f"{row.path}: {row.reason}" for row in unusable.head(MESSAGE_FILES).itertuples())
-        rest = f"; and {len(unusable) - MESSAGE_FILES} more" if len(unusable) > MESSAGE_FILES else ""
-        raise UserError(
-            f"{len(unusable)} of {len(manifest.rows)} listed videos under {manifest.root} are unusable"
-            f" ({named}{rest}); replace them or raise max_unusable, which is {max_unusable}."
-        )
-
-
-def _refuse_empty_classes(manifest: Manifest) -> None:
-    usable = manifest.rows[manifest.rows["status"] == "ok"]
-    if usable.empty:
-        raise UserError(f"Data set {manifest.root} has no usable video; check that its files are unpacked.")
-    for split in manifest.splits:
-        for part, name in (("train", "training"), ("test", "test")):
-            present = set(usable.loc[usable[f"split_{split}"] == part, "class_index"])
-            if not present:
-                raise UserError(
-                    f"None of the {len(usable)} usable videos of {manifest.root} is a {name} video of split {split};"
-                    " add more."
-                )
-            for class_index in sorted(set(range(len(manifest.classes))) - present):
-                raise UserError(
-                    f"Class {manifest.classes[class_index]!r} has no usable {name} video in split {split} of"
-                    f" {manifest.root}; add its files."
-                )
-
-
-def _counts(manifest: Manifest) -> dict:
-    rows = manifest.rows
-    unusable = rows.loc[rows["status"] != "ok", ["id", "path", "reason"]]
-    usable = rows[rows["status"] == "ok"]
-    return dict(
-        listed=len(rows),
-        found=int((rows["status"] != "missing").sum()),
-        decodable=len(usable),
-        classes=len(manifest.classes),
-        splits={
-            str(split): {part: int((usable[f"split_{split}"] == part).sum()) for part in ("train", "test")}
-            for split in manifest.splits
-        },
-        frames=int(usable["frames"].sum()),
-        bytes=int(usable["bytes"].sum()),
-        unusable=unusable.to_dict("records"),
-        manifest_sha256=manifest.sha256,
-    )
+    @property
+    def _recipe(self) -> dict | None:
+        return self.copies and self.copies.model_dump()

@@ -5,6 +5,7 @@ nor a restart changes it.
 """
 
 import hashlib
+from typing import Literal
 
 import numpy as np
 
@@ -24,22 +25,30 @@ def span(frames: int, stride: int) -> int:
     return (frames - 1) * stride + 1
 
 
-def random_clip(video_frames: int, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:
-    """Frame indices (frames,) of a clip that starts anywhere it fits; a shorter video is looped."""
+ShortVideos = Literal["loop", "pad"]
+"""What a clip holds beyond the end of a video that is shorter: its frames from the first again, as LoopPadding of
+3D-ResNets, or its last frame again and again, as `temporal_sampling` of PySlowFast."""
+
+
+def random_clip(
+    video_frames: int, frames: int, stride: int, rng: np.random.Generator, short_videos: ShortVideos = "loop"
+) -> np.ndarray:
+    """Frame indices (frames,) of a clip that starts anywhere it fits."""
     start = rng.integers(0, max(0, video_frames - span(frames, stride)) + 1)
-    return _looped(video_frames, frames, stride, start)
+    return _within(video_frames, start + np.arange(frames) * stride, short_videos)
 
 
-def uniform_clips(video_frames: int, frames: int, stride: int, clips: int) -> list[np.ndarray]:
-    """Frame indices (frames,) of each of `clips` clips, evenly over the video; a single one is the centre."""
+def uniform_clips(
+    video_frames: int, frames: int, stride: int, clips: int, short_videos: ShortVideos = "loop"
+) -> np.ndarray:
+    """Frame indices (clips, frames) of clips that lie evenly over the video; a single one is the centre."""
     last_start = max(0, video_frames - span(frames, stride))
     starts = [last_start // 2] if clips == 1 else np.linspace(0, last_start, clips).round().astype(int)
-    return [_looped(video_frames, frames, stride, start) for start in starts]
+    return _within(video_frames, np.add.outer(starts, np.arange(frames) * stride), short_videos)
 
 
-def _looped(video_frames: int, frames: int, stride: int, start: int) -> np.ndarray:
-    # Short videos start again from their first frame, as in 3D-ResNets.
-    return (start + np.arange(frames) * stride) % video_frames
+def _within(video_frames: int, indices: np.ndarray, short_videos: ShortVideos) -> np.ndarray:
+    return indices % video_frames if short_videos == "loop" else np.minimum(indices, video_frames - 1)
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:

@@ -1,11 +1,12 @@
 """The exact reader: frames by their number in decoding output order.
 
-Time stamps are not used: AVI files with packed B-frames (most of HMDB51, part of UCF101) have none that
-can be trusted, and seeking in them returns other frames than the ones asked for. Counting from the start
-is exact for every container and codec.
+Counting decoded frames from the start is exact for every container and codec. Time stamps are not: AVI files with
+packed B-frames (most of HMDB51, part of UCF101) have none that can be trusted, and seeking in them returns other
+frames than the ones asked for. So a file is read from the middle only with a `FrameClock`, which
+`dynamonet.data.check.check_video` gives to those files in which it has found time stamps and seeking to be exact.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,11 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from dynamonet.data.seeking import FrameClock, OffClock, SeekingDecoder
 from dynamonet.errors import UserError
+
+PYAV_ERRORS = (av.FFmpegError, OSError, ValueError, IndexError)
+"""What PyAV raises for a file that is no video, or a damaged one."""
 
 
 class VideoError(UserError):
@@ -37,56 +42,85 @@ class VideoInfo:
     """Pixels, after rotation."""
     fps: float
     """From the header; 0 where it says nothing."""
+    duration_s: float
+    """From the first frame to the end of the last: by time stamps where they ascend, else frames / fps."""
+    clock: FrameClock | None
+    """None where frames must be counted from the start."""
 
 
-def probe(path: Path) -> VideoInfo:
-    """Decode the whole file. Raises VideoError for a file that does not decode from end to end."""
-    with _opened(path) as stream:
-        frames = 0
-        for frame in _decoded(path, stream):
-            size = _upright_size(frame)
-            frames += 1
-        fps = float(stream.average_rate or 0)
-    if frames == 0:
-        raise VideoError(path, "holds no frame")
-    return VideoInfo(frames, *size, fps)
+def reader(name: str) -> Callable[..., np.ndarray]:
+    """Return `read_frames` of a back end: "pyav", which brings its own FFmpeg, or "torchcodec", which needs one.
+
+    Raises UserError for another name, and for "torchcodec" where it is not installed or finds no FFmpeg.
+    """
+    if name == "pyav":
+        return read_frames
+    if name != "torchcodec":
+        raise UserError(f"There is no reader {name!r}; use 'pyav' or 'torchcodec'.")
+    try:
+        from dynamonet.data import torchcodec_reader
+    except (ImportError, OSError, RuntimeError) as error:
+        raise UserError(
+            f"Reader 'torchcodec' cannot be loaded ({in_short(error).splitlines()[0]}); run `pip install -e"
+            " .[torchcodec]` and install your system's FFmpeg libraries, or use reader 'pyav'."
+        ) from error
+    return torchcodec_reader.read_frames
 
 
-def read_frames(path: Path, indices: Sequence[int]) -> np.ndarray:
+def read_frames(path: Path, indices: Sequence[int], clock: FrameClock | None = None) -> np.ndarray:
     """Return uint8 RGB (len(indices), H, W, 3), upright, in the order asked for.
 
-    Indices may repeat and need not be sorted. Decoding stops after the last frame asked for. Raises
-    VideoError for a file that cannot be decoded that far or is shorter.
+    Indices may repeat and need not be sorted. Decoding stops after the last frame asked for. With `clock`, it starts
+    at the key frame before the first one, and leaps from key frame to key frame over what was not asked for; a file
+    in which the clock does not hold is read from its start, as without one. Raises VideoError for a file that cannot
+    be decoded that far or is shorter.
     """
+    wanted, position = distinct(indices)
+    try:
+        images = _counted(path, wanted) if clock is None else _sought(path, wanted, clock)
+    except OffClock:
+        images = _counted(path, wanted)
+    return images if np.array_equal(position, np.arange(len(wanted))) else images[position]
+
+
+def distinct(indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct frame numbers, ascending, and the place among them of each index."""
     indices = np.asarray(indices, dtype=np.int64)
     if indices.size == 0 or indices.min() < 0:
         raise ValueError(f"frame indices must be a list of numbers from 0, not {indices.tolist()}")
-    wanted, position = np.unique(indices, return_inverse=True)
-    images = []
-    with _opened(path) as stream:
-        reformatter = VideoReformatter()
-        for number, frame in enumerate(_decoded(path, stream)):
-            if number == wanted[len(images)]:
-                # threads=1: the default converts each frame on all cores, which is slower and fights with the
-                # other loader workers.
-                rgb = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-                images.append(np.rot90(rgb, _quarter_turns(frame)))
-                if len(images) == len(wanted):
-                    break
-        else:
-            raise VideoError(path, f"has fewer than the {wanted[-1] + 1} frames asked for")
-    if np.array_equal(position, np.arange(len(images))):
-        return np.stack(images)
-    return np.stack(images)[position]
+    return np.unique(indices, return_inverse=True)
+
+
+def decoded_frames(path: Path) -> Iterator[av.VideoFrame]:
+    """Yield every frame, in decoding output order. Raises VideoError where the file cannot be decoded."""
+    with opened(path) as stream:
+        yield from _decoded(path, stream)
+
+
+def quarter_turns(frame: av.VideoFrame) -> int:
+    """Anticlockwise quarter turns that set the frame upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """A view of the frame's pixels (H, W, ...), turned as its rotation tag says."""
+    return np.rot90(pixels, quarter_turns(frame))
+
+
+def upright_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+    """The picture, uint8 (H, W, 3). One reformatter for all frames of a video keeps its tables."""
+    # threads=1: the default converts each frame on all cores, which is slower and fights with other loader workers.
+    return upright(reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray(), frame)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[av.VideoStream]:
+def opened(path: Path, **options: str) -> Iterator[av.VideoStream]:
+    """The video stream of a file, opened with FFmpeg's `options`. Raises VideoError for a file without one."""
     try:
         # Some HMDB51 files hold metadata that is not UTF-8.
-        container = av.open(str(path), metadata_errors="ignore")
-    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        raise VideoError(path, f"cannot be opened ({_short(error)})") from error
+        container = av.open(str(path), metadata_errors="ignore", options=options)
+    except PYAV_ERRORS as error:
+        raise VideoError(path, f"cannot be opened ({in_short(error)})") from error
     with container:
         if not container.streams.video:
             raise VideoError(path, "has no video stream")
@@ -94,6 +128,40 @@ def _opened(path: Path) -> Iterator[av.VideoStream]:
         # Decoder threads take CPU time from the loader workers, and can deadlock when decoding stops early.
         stream.thread_type = "NONE"
         yield stream
+
+
+def in_short(error: Exception) -> str:
+    """FFmpeg's own words without the path, which the message already names."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class _Images:
+    """Upright pictures, uint8 RGB (count, H, W, 3), of frames that come one by one."""
+
+    def __init__(self, path: Path, count: int):
+        self.path, self.count, self.done = path, count, 0
+        self.array: np.ndarray | None = None
+        self.reformatter = VideoReformatter()
+
+    def append(self, frame: av.VideoFrame) -> None:
+        rgb = upright_rgb(frame, self.reformatter)
+        if self.array is None:
+            self.array = np.empty((self.count, *rgb.shape), np.uint8)
+        if rgb.shape != self.array.shape[1:]:
+            raise VideoError(self.path, "changes its frame size")
+        self.array[self.done] = rgb
+        self.done += 1
+
+
+def _counted(path: Path, wanted: np.ndarray) -> np.ndarray:
+    images = _Images(path, len(wanted))
+    with opened(path) as stream:
+        for number, frame in enumerate(_decoded(path, stream)):
+            if number == wanted[images.done]:
+                images.append(frame)
+                if images.done == len(wanted):
+                    return images.array
+    raise VideoError(path, f"has fewer than the {wanted[-1] + 1} frames asked for")
 
 
 def _decoded(path: Path, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
@@ -104,20 +172,17 @@ def _decoded(path: Path, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
                 raise VideoError(path, "changes its frame size")
             size = frame.width, frame.height
             yield frame
-    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        raise VideoError(path, f"cannot be decoded ({_short(error)})") from error
+    except PYAV_ERRORS as error:
+        raise VideoError(path, f"cannot be decoded ({in_short(error)})") from error
 
 
-def _quarter_turns(frame: av.VideoFrame) -> int:
-    """Anticlockwise quarter turns that set the frame upright."""
-    return round(frame.rotation / 90) % 4
-
-
-def _upright_size(frame: av.VideoFrame) -> tuple[int, int]:
-    size = frame.width, frame.height
-    return size[::-1] if _quarter_turns(frame) % 2 else size
-
-
-def _short(error: Exception) -> str:
-    # FFmpeg's own words without the path, which the message already names.
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _sought(path: Path, wanted: np.ndarray, clock: FrameClock) -> np.ndarray:
+    images = _Images(path, len(wanted))
+    with opened(path) as stream:
+        decoder = SeekingDecoder(stream, clock)
+        try:
+            for number in wanted.tolist():
+                images.append(decoder.frame(number))
+        except PYAV_ERRORS as error:
+            raise OffClock from error  # counting tells whether the file or the clock is at fault
+    return images.array

@@ -1,4 +1,5 @@
 import pickle
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,8 @@ import pytest
 import torch
 
 from dynamonet.data.clips import ClipShape, EvalClips, TrainClips
-from dynamonet.data.crop import Square
+from dynamonet.data.crop import Box, random_square
+from dynamonet.data.device_batch import Finish
 from dynamonet.data.encoding import encode
 from dynamonet.data.flow import StoredFlow, flow_path, mirrored, write_flow
 from dynamonet.errors import UserError
@@ -14,7 +16,17 @@ from dynamonet.models.card import FLOW_BOUND, FLOW_STEPS, FLOW_ZERO
 
 FRAMES, HEIGHT, WIDTH = 12, 64, 96
 ROWS = pd.DataFrame(
-    dict(id=["ramp"], path=["a/ramp.mp4"], class_index=[0], frames=[FRAMES], width=[WIDTH], height=[HEIGHT])
+    dict(
+        id=["ramp"],
+        path=["a/ramp.mp4"],
+        file=["a/ramp.mp4"],
+        class_index=[0],
+        frames=[FRAMES],
+        width=[WIDTH],
+        height=[HEIGHT],
+        first_pts=[0],
+        pts_step=[0],
+    )
 )
 STEP = FLOW_BOUND / FLOW_STEPS
 """The least motion that stored flow tells from none, in 256ths of the shorter side."""
@@ -49,6 +61,13 @@ def steps(clip: torch.Tensor) -> torch.Tensor:
     return clip[3:].int() - FLOW_ZERO
 
 
+def stored(root, indices: np.ndarray, box: Box) -> torch.Tensor:
+    """A crop of 32 pixels of the stored flow of some frames, (2, T, 32, 32)."""
+    fields, boxes, gains = StoredFlow(root, ROWS).cut(0, indices, (HEIGHT, WIDTH), [box])
+    frames = torch.zeros(len(indices), HEIGHT, WIDTH, 3, dtype=torch.uint8)
+    return Finish(32, ((box,), boxes), gains)([frames, fields])[3:]
+
+
 def test_motion_is_stored_in_steps_and_clamped(tmp_path):
     write_flow(tmp_path / "x.npy", np.array([0, STEP, -STEP, FLOW_BOUND, 1e3, -1e3]).reshape(1, 1, 3, 2))
     assert np.load(tmp_path / "x.npy").ravel().tolist() == [128, 129, 127, 255, 255, 1]
@@ -81,15 +100,27 @@ def test_mirroring_turns_only_the_sign_of_motion_to_the_right():
 
 
 def test_enlarging_a_square_enlarges_its_motion(root):
-    video = TrainClips(ROWS, root, ClipShape(4, 1, 64), seed=0, scales=(0.5,), flow_root=root)[0, 0]["video"]
+    clips = TrainClips(
+        ROWS, root, ClipShape(4, 1, 64), seed=0, box=partial(random_square, scales=(0.5,)), flow_root=root
+    )
+    video = clips[0, 0]["video"]
     difference = steps(video)[0] - 2 * (video[0].int() - 128)
     assert (difference.abs() <= 5).all()
     assert steps(video)[0].abs().max() > 10
 
 
+def test_a_box_that_is_no_square_enlarges_motion_by_another_factor_in_each_direction(root):
+    clips = TrainClips(
+        ROWS, root, ClipShape(4, 1, 32), seed=0, box=lambda height, width, rng: Box(0, 32, 64, 32), flow_root=root
+    )
+    video = clips[0, 0]["video"]
+    assert ((steps(video)[0] - 2 * (video[0].int() - 128)).abs() <= 5).all()
+    start = TrainClips(ROWS, root, ClipShape(4, 1, 32), seed=0, flow_root=root)[0, 0]["video"]
+    assert torch.equal(steps(video)[1], steps(start)[1])
+
+
 def test_frames_get_the_motion_to_their_next_one_and_the_last_that_of_the_one_before(root):
-    flow = StoredFlow(root, ROWS)
-    cut = flow.cut(0, [3, 0, 10, 11], (HEIGHT, WIDTH), Square(0, 0, 64), 32)
+    cut = stored(root, np.array([3, 0, 10, 11]), Box(0, 0, 64, 64))
     assert (cut[1].int() - FLOW_ZERO)[:, 0, 0].tolist() == [3, 0, 10, 10]
     clip = TrainClips(ROWS, root, ClipShape(4, 2, 64), seed=0, flow_root=root)[0, 0]["video"]
     assert steps(clip)[1, :, 0, 0].diff().tolist() == [2, 2, 2]
@@ -97,8 +128,7 @@ def test_frames_get_the_motion_to_their_next_one_and_the_last_that_of_the_one_be
 
 def test_fields_may_have_another_size_than_the_frames(root, tmp_path):
     write_flow(flow_path(tmp_path, "a/ramp.mp4"), fields(20, 30))
-    square, frame = Square(16, 24, 40), (HEIGHT, WIDTH)
-    fine, coarse = (StoredFlow(folder, ROWS).cut(0, [5], frame, square, 32).int() for folder in (root, tmp_path))
+    fine, coarse = (stored(folder, np.array([5]), Box(16, 24, 40, 40)).int() for folder in (root, tmp_path))
     assert ((fine - coarse).abs() <= 6).all()
     assert torch.equal(fine[1], coarse[1])
 

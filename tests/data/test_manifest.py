@@ -1,101 +1,11 @@
-import shutil
-
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from dynamonet.data.encoding import encode
-from dynamonet.data.manifest import Manifest, prepare
+from dynamonet.data.copy_recipe import CopyRecipe
+from dynamonet.data.manifest import Manifest
 from dynamonet.errors import UserError
-
-TRAIN = ("wave/a.mp4", "wave/b.mp4", "jump/c.avi")
-TEST = ("wave/d.mp4", "jump/e.avi")
-
-
-@pytest.fixture
-def root(tmp_path, barcodes):
-    root = tmp_path / "clips"
-    for number, file in enumerate(TRAIN + TEST):
-        encode(
-            root / file,
-            map(barcodes.draw, range(10 + number)),
-            "h264" if file.endswith("mp4") else "dx50",
-            25,
-        )
-    numbers = {"wave": 1, "jump": 2}
-    (root / "classInd.txt").write_text("1 wave\n2 jump\n")
-    (root / "trainlist01.txt").write_text("".join(f"{file} {numbers[file.split('/')[0]]}\n" for file in TRAIN))
-    (root / "testlist01.txt").write_text("".join(f"{file}\n" for file in TEST))
-    return root
-
-
-def refused(root, out, **options):
-    """The message of a refusal that left nothing behind."""
-    with pytest.raises(UserError) as caught:
-        prepare("folder", root, out, **options)
-    assert not list(out.parent.glob("*.parquet"))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_prepare(root, tmp_path):
-    calls = []
-    counts = prepare("folder", root, tmp_path / "m.parquet", progress=lambda done, total: calls.append((done, total)))
-    manifest = Manifest.load(tmp_path / "m.parquet")
-    assert calls[-1] == (5, 5)
-    assert (counts["listed"], counts["found"], counts["decodable"], counts["classes"]) == (5, 5, 5, 2)
-    assert counts["splits"] == {"1": {"train": 3, "test": 2}} and counts["unusable"] == []
-    assert counts["frames"] == 10 + 11 + 12 + 13 + 14
-    assert counts["bytes"] == sum((root / file).stat().st_size for file in TRAIN + TEST)
-    assert counts["manifest_sha256"] == manifest.sha256
-    assert (manifest.classes, manifest.layout, manifest.root) == (("wave", "jump"), "folder", root)
-    assert manifest.rows["class_index"].tolist() == [0, 0, 1, 0, 1]
-    assert manifest.rows["frames"].tolist() == [10, 11, 12, 13, 14]
-    assert manifest.select(1, "test")["path"].tolist() == list(TEST)
-
-
-def test_workers_and_places_change_nothing(root, tmp_path):
-    prepare("folder", root, tmp_path / "one.parquet")
-    prepare("folder", root, tmp_path / "two.parquet", workers=2)
-    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
-    shutil.move(root, tmp_path / "moved")
-    moved = prepare("folder", tmp_path / "moved", tmp_path / "three.parquet")
-    assert moved["manifest_sha256"] == Manifest.load(tmp_path / "one.parquet").sha256
-
-
-def test_other_content_is_another_manifest(root, tmp_path, barcodes):
-    first = prepare("folder", root, tmp_path / "one.parquet")
-    encode(root / TEST[0], map(barcodes.draw, range(1, 14)), "h264", 25)
-    assert prepare("folder", root, tmp_path / "two.parquet")["manifest_sha256"] != first["manifest_sha256"]
-
-
-def test_unusable_videos_are_refused_and_named(root, tmp_path):
-    (root / "wave/a.mp4").unlink()
-    (root / "wave/b.mp4").write_bytes(b"")
-    message = refused(root, tmp_path / "m.parquet", max_unusable=1)
-    assert "2 of 5" in message and "wave/a.mp4: there is no such file; wave/b.mp4: cannot be opened" in message
-
-
-def test_unusable_videos_up_to_the_limit_are_listed(root, tmp_path):
-    (root / "wave/a.mp4").write_bytes((root / "wave/a.mp4").read_bytes()[:-200])
-    counts = prepare("folder", root, tmp_path / "m.parquet", max_unusable=1)
-    manifest = Manifest.load(tmp_path / "m.parquet")
-    assert (counts["found"], counts["decodable"]) == (5, 4)
-    assert [row["id"] for row in counts["unusable"]] == ["wave/a"]
-    assert manifest.select(1, "train")["id"].tolist() == ["wave/b", "jump/c"]
-    assert manifest.excluded(1, "train")[["id", "status"]].values.tolist() == [["wave/a", "undecodable"]]
-    assert manifest.excluded(1, "test").empty
-
-
-def test_class_without_usable_videos_is_refused(root, tmp_path):
-    (root / "jump/e.avi").unlink()
-    message = refused(root, tmp_path / "m.parquet", max_unusable=1)
-    assert "Class 'jump' has no usable test video in split 1" in message
-
-
-def test_bad_list_is_refused(root, tmp_path):
-    (root / "testlist01.txt").write_text("wave/../../secret.mp4\n")
-    assert "leaves the data set's root" in refused(root, tmp_path / "m.parquet")
 
 
 def test_not_a_manifest(tmp_path):
@@ -110,15 +20,21 @@ def synthetic(n, classes):
         id=[f"class/video_{number}" for number in range(n)],
         path=[f"class/video_{number}.mp4" for number in range(n)],
         class_index=np.arange(n) % classes,
+        group="",
         split_1=np.where(np.arange(n) % 10 == 0, "test", "train"),
         frames=300,
         width=340,
         height=256,
         fps=29.97,
+        duration_s=10.0,
+        first_pts=0,
+        pts_step=512,
         bytes=10**6,
         sha256=[f"{number:064x}" for number in range(n)],
         status="ok",
         reason="",
+        file=[f"class/video_{number}.mp4" for number in range(n)],
+        file_sha256=[f"{number:064x}" for number in range(n)],
     )
     return Manifest(pd.DataFrame(columns), "folder", "/data", tuple(f"class {number}" for number in range(classes)))
 
@@ -139,3 +55,58 @@ def test_label_fractions_are_nested_and_counted_per_class():
 def test_bad_selections(arguments):
     with pytest.raises(UserError):
         synthetic(100, 5).select(*arguments)
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    manifest = synthetic(30, 3)
+    manifest.rows.loc[4, ["status", "reason"]] = "missing", "there is no such file"
+    copies = CopyRecipe(short_side=128, crf=20)
+    for kept in (manifest, Manifest(manifest.rows, "folder", "/data", manifest.classes, "/copies", copies)):
+        kept.save(tmp_path / "m.parquet")
+        loaded = Manifest.load(tmp_path / "m.parquet")
+        pd.testing.assert_frame_equal(loaded.rows, kept.rows, check_dtype=False)
+        for name in ("layout", "root", "files_root", "classes", "copies", "sha256", "splits"):
+            assert getattr(loaded, name) == getattr(kept, name), name
+    assert str(loaded.files_root) == "/copies" and str(manifest.files_root) == "/data"
+
+
+def test_a_manifest_of_another_version_is_refused(tmp_path):
+    path = tmp_path / "m.parquet"
+    synthetic(5, 1).save(path)
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["file_sha256"]).replace_schema_metadata(table.schema.metadata), path)
+    with pytest.raises(UserError, match=r"m\.parquet is a manifest of another version"):
+        Manifest.load(path)
+
+
+def test_the_hash_is_of_the_data_and_not_of_its_place():
+    first = synthetic(20, 2)
+    copies = CopyRecipe(short_side=128)
+    moved = Manifest(first.rows.assign(path="elsewhere", file="elsewhere"), "folder", "/moved", first.classes, "/c")
+    assert moved.sha256 == first.sha256
+    changed = [
+        Manifest(first.rows.assign(file_sha256="0"), "folder", "/data", first.classes),
+        Manifest(first.rows.assign(sha256="0"), "folder", "/data", first.classes),
+        Manifest(first.rows.assign(frames=299), "folder", "/data", first.classes),
+        Manifest(first.rows, "folder", "/data", first.classes[::-1]),
+        Manifest(first.rows, "folder", "/data", first.classes, "/c", copies),
+        Manifest(first.rows, "folder", "/data", first.classes, "/c", copies.model_copy(update={"crf": 20})),
+    ]
+    assert len({manifest.sha256 for manifest in (first, *changed)}) == len(changed) + 1
+
+
+def test_a_duplicate_is_one_in_training_beside_its_twin_alone():
+    rows = synthetic(6, 1).rows
+    rows["split_1"] = ["test", "train", "train", "train", "test", "test"]
+    rows["split_2"] = ["train", "test", "train", "train", "test", "train"]
+    rows.loc[1, "sha256"] = rows.loc[0, "sha256"]  # each leaks into the test of the other's split
+    rows.loc[[0, 1], "status"], rows.loc[[0, 1], "reason"] = "duplicate", "is another"
+    rows.loc[5, "status"] = "missing"
+    manifest = Manifest(rows, "folder", "/data", ("class",))
+    chosen = {(split, part): manifest.select(split, part).index.size for split in (1, 2) for part in ("train", "test")}
+    assert chosen == {(1, "train"): 2, (1, "test"): 2, (2, "train"): 2, (2, "test"): 2}
+    assert manifest.select(1, "test")["id"].tolist() == ["class/video_0", "class/video_4"]
+    assert manifest.select(1, "test")["reason"].tolist() == ["", ""]
+    assert manifest.excluded(1, "train")[["id", "status"]].values.tolist() == [["class/video_1", "duplicate"]]
+    assert manifest.excluded(1, "test")["status"].tolist() == ["missing"]
+    assert set(manifest.excluded(2, "train")["status"]) == {"duplicate", "missing"}

@@ -4,11 +4,12 @@ from collections import Counter
 import pytest
 
 from dynamonet.data import motion_layouts
+from dynamonet.data.check import check_video
 from dynamonet.data.listing import read_listing
-from dynamonet.data.manifest import Manifest, prepare
+from dynamonet.data.manifest import Manifest
 from dynamonet.data.motion import CLASSES
 from dynamonet.data.motion_layouts import generate, plan
-from dynamonet.data.video import probe
+from dynamonet.data.preparation import prepare
 from dynamonet.errors import UserError
 
 LAYOUTS = {"kinetics400": "kinetics400", "ucf101": "ucf101", "hmdb51": "hmdb51", "unlabelled": "pool"}
@@ -20,7 +21,7 @@ def contents(root):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_prepares(layout, motion_root, tmp_path):
-    counts = prepare(layout, motion_root / LAYOUTS[layout], tmp_path / "m.parquet")
+    counts = prepare(layout, motion_root / LAYOUTS[layout], tmp_path / "m.parquet", checked=tmp_path / "checked")
     assert counts["listed"] == counts["decodable"] > 0
     assert set(Manifest.load(tmp_path / "m.parquet").rows["frames"]) == {12}
 
@@ -91,4 +92,4 @@ def test_files_say_nothing_of_when_and_where_they_were_made(motion_root):
 def test_containers(motion_root):
     for path in motion_root.rglob("*.avi"):
         assert (b"XVID" if "ucf101" in path.parts else b"DX50") in path.read_bytes()[:512]
-    assert probe(next(motion_root.rglob("*.mp4"))).fps == 25
+    assert check_video(next(motion_root.rglob("*.mp4"))).fps == 25

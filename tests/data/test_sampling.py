@@ -43,6 +43,19 @@ def test_uniform_clips():
     assert span(16, 2) == 31
 
 
+@pytest.mark.parametrize("video_frames", [1, 5, 30, 31, 300])
+def test_a_padded_clip_holds_the_last_frame_of_a_video_that_is_shorter(video_frames):
+    for key in range(20):
+        clip = random_clip(video_frames, 16, 2, generator(key), "pad")
+        looped = random_clip(video_frames, 16, 2, generator(key), "loop")
+        if video_frames >= span(16, 2):
+            assert clip.tolist() == looped.tolist()
+        else:
+            assert clip.tolist() == [min(2 * frame, video_frames - 1) for frame in range(16)]
+    assert uniform_clips(3, 5, 1, 2, "pad").tolist() == [[0, 1, 2, 2, 2]] * 2
+    assert uniform_clips(6, 5, 1, 2, "pad").tolist() == uniform_clips(6, 5, 1, 2).tolist()
+
+
 def test_epoch_order_is_a_permutation_of_its_own():
     assert sorted(epoch_order(10, 0, 0)) == list(range(10))
     assert epoch_order(10, 0, 0).tolist() != epoch_order(10, 0, 1).tolist()

@@ -64,6 +64,30 @@ def test_a_run_waits_for_its_stored_flow_and_a_missing_folder_ends_before_any_jo
     assert "\ntrain backbone-ucf101.1-s0" in planned(snakemake, "--configfile", str(path))
 
 
+def test_weights_that_are_taken_as_they_are_are_adopted_and_then_evaluated_or_searched_with(snakemake, tiny, tmp_path):
+    about = {"claim": "nothing is trained", "models": ["dynamonet"], "dataset": "kinetics400"}
+    tiny["experiments"] |= {
+        "search": {**about, "task": "retrieve", "init": ["scratch", "pretraining"], "tables": ["retrieval"]},
+        "again": {**about, "task": "evaluate", "init": ["kinetics400"], "tables": ["accuracy"]},
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    said = planned(snakemake, "--configfile", str(path))
+    for task, runs in (("retrieve", 2), ("evaluate", 1)):
+        for job in ("adopt", task):
+            assert said.count(f"\n{job} {task}-dynamonet-kinetics400.1-s0") == runs, job
+        for job in {"pretrain", "train", "evaluate", "retrieve"} - {task}:
+            assert f"\n{job} {task}-" not in said, job
+
+
+def test_a_table_that_a_task_does_not_feed_ends_before_any_job(snakemake, tiny, tmp_path):
+    tiny["experiments"]["ucf101"]["tables"] = ["retrieval"]
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    said = refused(snakemake, "--configfile", str(path))
+    assert "experiments.ucf101.tables: task train does not feed the table retrieval" in said
+
+
 def test_an_unknown_key_on_the_command_line_is_refused(snakemake):
     assert "sedes: unknown key" in refused(snakemake, "--config", "sedes=3")
 
