@@ -5,7 +5,7 @@ from itertools import product
 
 from dynamonet.errors import UserError
 from dynamonet.models.catalogue import default_options, model_module
-from dynamonet.spec import Checkpoint, RunSpec, Views
+from dynamonet.spec import Checkpoint, RunSpec, Views, check_sizes
 from dynamonet.study_schema import PUBLISHED, RELEASED, Experiment, Study
 
 
@@ -46,6 +46,7 @@ def _expand_one(study: Study, name: str, parents: dict[str, list[dict]], runs: d
     ):
         parent = _parent(study, name, init, parents[init], model, seed) if init in parents else None
         spec = _spec(study, experiment, model, init, parent, fraction, split, seed)
+        check_sizes(spec)
         runs[spec.run] = spec
         yield {
             "run": spec.run,

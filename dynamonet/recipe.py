@@ -73,10 +73,27 @@ class Recipe(Execution):
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
-    crop_scales: tuple[float, ...] = Field(
-        default=(1.0,), min_length=1, description="sides of the training crop, as fractions of the short side"
+    crop: Literal["random", "corners", "resized", "jitter"] = Field(
+        default="random",
+        description="the training crop: a square anywhere; one in a corner or the centre (3D-ResNets); a box of any "
+        "area and aspect (Inception, MViT); a square after the short side is scaled to a random size (SlowFast)",
     )
-    flip: bool = Field(default=False, description="random horizontal flips (wrong for classes that name a direction)")
+    crop_scales: tuple[float, ...] = Field(
+        default=(1.0,), min_length=1, description="crop random and corners: its sides, as fractions of the short side"
+    )
+    crop_area: tuple[float, float] = Field(
+        default=(0.08, 1.0), description="crop resized: least and largest area, as fractions of the frame's"
+    )
+    crop_aspect: tuple[float, float] = Field(
+        default=(0.75, 1.3333), description="crop resized: least and largest width / height"
+    )
+    crop_short_side: tuple[int, int] = Field(
+        default=(256, 320), description="crop jitter: least and largest size of the short side, in pixels"
+    )
+    flip: bool = Field(default=False, description="random horizontal flips")
+    flip_except: tuple[str, ...] = Field(
+        default=(), description="classes that are never flipped, because they name a direction"
+    )
     mixup: float = Field(default=0.0, ge=0, description="α of mixup, 0 for none; with cutmix, each has half the steps")
     cutmix: float = Field(default=0.0, ge=0, description="α of cutmix, 0 for none")
 
@@ -89,17 +106,30 @@ class Recipe(Execution):
     def _is_possible(self):
         if not all(0 < scale <= 1 for scale in self.crop_scales):
             raise ValueError("crop_scales must lie in (0, 1]")
+        for key in ("crop_area", "crop_aspect", "crop_short_side"):
+            least, largest = getattr(self, key)
+            if not 0 < least <= largest:
+                raise ValueError(f"{key} must be a least value above 0 and a largest, unlike {[least, largest]}")
+        if self.crop_area[1] > 1:
+            raise ValueError("crop_area must lie in (0, 1]")
+        if self.flip_except and not self.flip:
+            raise ValueError("flip_except has no effect without flip: leave it out")
         if self.batch_size % self.accumulation:
             raise ValueError(f"a batch_size of {self.batch_size} has no {self.accumulation} equal parts (accumulation)")
         if (self.schedule == "step") != bool(self.decay_steps):
             raise ValueError("decay_steps belong to the schedule step, and it needs them")
-        for key, schedules in {
-            "decay_factor": ("step", "plateau"),
-            "plateau_steps": ("plateau",),
-            "plateau_patience": ("plateau",),
-        }.items():
-            if self.schedule not in schedules and getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"{key} has no effect on the schedule {self.schedule}: leave it out")
+        for key, choice, values in (
+            ("decay_factor", "schedule", ("step", "plateau")),
+            ("plateau_steps", "schedule", ("plateau",)),
+            ("plateau_patience", "schedule", ("plateau",)),
+            ("crop_scales", "crop", ("random", "corners")),
+            ("crop_area", "crop", ("resized",)),
+            ("crop_aspect", "crop", ("resized",)),
+            ("crop_short_side", "crop", ("jitter",)),
+        ):
+            chosen = getattr(self, choice)
+            if chosen not in values and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} has no effect on the {choice} {chosen}: leave it out")
         if list(self.decay_steps) != sorted(set(self.decay_steps)):
             raise ValueError(f"decay_steps must rise, unlike {list(self.decay_steps)}")
         if self.decay_steps and not self.warmup_steps <= self.decay_steps[0] <= self.decay_steps[-1] < self.steps:

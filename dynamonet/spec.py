@@ -75,6 +75,19 @@ class RunSpec(Frozen):
         write_json(path, {"run_name": self.run, **self.model_dump(mode="json")})
 
 
+def check_sizes(spec: RunSpec) -> None:
+    """Raises UserError for crops that are larger than the short side they are to be cut from."""
+    recipe, views = spec.recipe, spec.views
+    sides = {"views.short_side": (views.short_side, views.crop or spec.clip.crop)}
+    if recipe is not None and recipe.crop == "jitter":
+        sides["crop_short_side of the recipe"] = recipe.crop_short_side[0], spec.clip.crop
+    for key, (short_side, crop) in sides.items():
+        if short_side is not None and short_side < crop:
+            raise UserError(
+                f"{spec.run}: {key} is {short_side}, less than the crops of {crop} pixels: give a larger one"
+            )
+
+
 class NamedRunSpec(RunSpec):
     """A run's spec as `spec.json` holds it: with its name, against which the settings are checked."""
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from dynamonet.data.device_batch import DeviceBatch, on_device
 from dynamonet.errors import UserError
 from dynamonet.models.avg_pool3d import deterministic_averaging
 from dynamonet.models.max_pool3d import deterministic_pooling
@@ -48,13 +49,12 @@ def accelerate(model: nn.Module, recipe: Execution) -> None:
         model.compile(dynamic=False)
 
 
-def as_input(video: Tensor, recipe: Execution, device: torch.device) -> Tensor:
-    """Decoded video, uint8 (N, C, T, H, W), as a network wants it: on its device, float32 in [0, 1], in its format.
-
-    Bytes travel, a quarter of the size; from pinned memory the host does not wait.
+def as_input(video: Tensor | DeviceBatch, recipe: Execution, device: torch.device) -> Tensor:
+    """The `video` of a batch, uint8 (N, C, T, H, W), as a network wants it: on its device, float32 in [0, 1], in its
+    format. Bytes travel, a quarter of the size.
     """
     memory_format = torch.channels_last_3d if recipe.channels_last else torch.contiguous_format
-    video = video.to(device, non_blocking=True)
+    video = on_device(video, device)
     return video.to(torch.float32, memory_format=memory_format).div_(255)
 
 

@@ -6,6 +6,7 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dynamonet.code_files import changed_code, imported_code
 from dynamonet.files import write_text
 
 
@@ -26,16 +27,24 @@ class Attempts:
             host=platform.node(),
             slurm_job_id=os.environ.get("SLURM_JOB_ID"),
             slurm_restart_count=os.environ.get("SLURM_RESTART_COUNT"),
+            code=imported_code(),
         )
 
     def stop(self, step: int, signal_name: str) -> None:
         self._add("stop", step, signal=signal_name)
 
     def provenance(self, final_step: int) -> dict:
-        """For the record of the fit that has now reached `final_step`: one entry per start."""
-        attempts = []
+        """For the record of the fit that has now reached `final_step`: one entry per start.
+
+        Where files have changed from one start to the next that went on from its steps, `resumed_with_changed` names
+        them.
+        """
+        attempts, before, changed = [], {}, set()
         for event in map(json.loads, self._lines()):
             if event["event"] == "start":
+                if event["step"]:
+                    changed |= set(changed_code(before, event["code"]))
+                before = event["code"]
                 where = {key: event[key] for key in ("host", "slurm_job_id", "slurm_restart_count")}
                 attempts.append(
                     dict(started_at=event["time"], from_step=event["step"], to_step=None, stopped_by=None, **where)
@@ -43,7 +52,8 @@ class Attempts:
             else:
                 attempts[-1].update(to_step=event["step"], stopped_by=event["signal"])
         attempts[-1]["to_step"] = final_step
-        return {"attempts": attempts, "restarts": len(attempts) - 1}
+        about = {"attempts": attempts, "restarts": len(attempts) - 1}
+        return {**about, "resumed_with_changed": sorted(changed)} if changed else about
 
     def _add(self, event: str, step: int, **about) -> None:
         time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from dynamonet.data.clips import ClipShape, TrainClips
+from dynamonet.code_files import note_code
+from dynamonet.data.clips import ClipShape, TrainClips, class_indices
+from dynamonet.data.crop import training_box
 from dynamonet.data.manifest import Manifest
 from dynamonet.engine import interrupt
 from dynamonet.engine.checkpoint import remove_checkpoints
@@ -25,11 +27,12 @@ from dynamonet.spec import DatasetSpec, FlowSpec, RunSpec, load_spec, read_spec
 
 
 def clip_shape(spec: RunSpec) -> ClipShape:
-    return ClipShape(spec.clip.frames, spec.clip.stride, spec.clip.crop, spec.extra_frames)
+    clip = spec.clip
+    return ClipShape(clip.frames, clip.stride, clip.crop, spec.extra_frames, clip.short_videos)
 
 
 def load_manifest(spec_path: Path, spec: RunSpec) -> Manifest:
-    """The manifest of the run's data set. Raises UserError if it was prepared from another folder or layout."""
+    """The manifest of the run's data set. Raises UserError if it was prepared otherwise than the study says."""
     path = spec_path.parents[2] / "manifests" / f"{spec.dataset}.parquet"
     manifest = Manifest.load(path)
     wanted = read_spec(DatasetSpec, path.with_suffix(".spec.json"))
@@ -38,6 +41,8 @@ def load_manifest(spec_path: Path, spec: RunSpec) -> Manifest:
             f"{path} was prepared from {manifest.root} ({manifest.layout}), the study now says {wanted.root} "
             f"({wanted.layout}): remove it and run again"
         )
+    if manifest.copies != wanted.copies:
+        raise UserError(f"{path} was prepared with other copies than the study now says: remove it and run again")
     return manifest
 
 
@@ -54,7 +59,9 @@ def flow_root(spec_path: Path, spec: RunSpec) -> Path | None:
 def build_for(spec: RunSpec, manifest: Manifest) -> Classifier:
     """The run's model with the weights that its seed draws."""
     seed_torch(spec.seed, "weights")
-    return build_classifier(spec.build, max(1, len(manifest.classes)), spec.options, spec.clip)
+    model = build_classifier(spec.build, max(1, len(manifest.classes)), spec.options, spec.clip)
+    note_code()  # the model's files, as they were when it was built
+    return model
 
 
 def fit(spec_path: Path, workers: int = 0, trackers: Sequence[str] = (), reader: str = "pyav") -> None:
@@ -99,8 +106,19 @@ def fit(spec_path: Path, workers: int = 0, trackers: Sequence[str] = (), reader:
         origin = {"spec": spec.sha256, "manifest": manifest.sha256, "init": init and init["weights_sha256"]}
         update = Update(spec, model.to(device), world, len(manifest.classes))
         trainer = Trainer(spec, update, world, spec_path.parent, origin, watch)
-        shape, flow = clip_shape(spec), flow_root(spec_path, spec)
-        clips = TrainClips(rows, manifest.root, shape, spec.seed, recipe.crop_scales, recipe.flip, flow)
+        shape = clip_shape(spec)
+        clips = TrainClips(
+            rows,
+            manifest.files_root,
+            shape,
+            spec.seed,
+            box=training_box(recipe, shape.crop),
+            flip=recipe.flip,
+            never_flipped=class_indices(recipe.flip_except, manifest.classes, "flip_except of the recipe"),
+            flow_root=flow_root(spec_path, spec),
+            reader=reader,
+            device=device,
+        )
         with interrupt.deferred():
             trainer.run(clips, workers, trackers)
             if world.first:

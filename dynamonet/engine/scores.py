@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dynamonet.engine.accuracy import accuracy_bounds, classification_metrics
 from dynamonet.errors import UserError
 from dynamonet.files import atomic_path
 from dynamonet.models.output import ModelOutput
-from dynamonet.models.prediction import predict_future
 from dynamonet.spec import RunSpec
 
 
@@ -19,12 +19,13 @@ from dynamonet.spec import RunSpec
 class Scores:
     """Per video, in the order of the rows.
 
-    classes: class scores (K,) averaged over views. psnr_db, psnr_copy_db: of frames 2 to T + 1, each predicted from,
-    or a copy of, the one before. psnr_horizon_db, psnr_horizon_copy_db: (horizon,), of frames T + 1, T + 2, …, all
-    predicted from, or copies of, frame T.
+    classes, logits: (K,), softmax scores and logits averaged over views. psnr_db, psnr_copy_db: of frames 2 to T + 1,
+    each predicted from, or a copy of, the one before. psnr_horizon_db, psnr_horizon_copy_db: (horizon,), of frames
+    T + 1, T + 2, …, all predicted from, or copies of, frame T.
     """
 
     classes: list[np.ndarray] = field(default_factory=list)
+    logits: list[np.ndarray] = field(default_factory=list)
     psnr_db: list[float] = field(default_factory=list)
     psnr_copy_db: list[float] = field(default_factory=list)
     psnr_horizon_db: list[np.ndarray] = field(default_factory=list)
@@ -45,8 +46,8 @@ def score_views(output: ModelOutput, views: Tensor, frames: int, examples: int =
     a horizon that the model cannot reach.
     """
     scores = Scores()
-    softmax = output.logits.softmax(-1).unflatten(0, views.shape[:2]).mean(1)
-    scores.classes.extend(softmax.cpu().numpy())
+    for kind, values in ((scores.classes, output.logits.softmax(-1)), (scores.logits, output.logits)):
+        kind.extend(values.unflatten(0, views.shape[:2]).mean(1).cpu().numpy())
     if output.predicted_frames is None:
         return scores
     video = views.flatten(0, 1)
@@ -75,6 +76,9 @@ def _future(output: ModelOutput, horizon: int) -> Tensor:
     first = output.predicted_frames[:, :, -1]
     if horizon == 1:
         return first.unsqueeze(2)
+    # Here, so that the evaluation of a model without filters does not hang on the code of filters.
+    from dynamonet.models.prediction import predict_future
+
     if output.filters is None:
         raise UserError(f"views.horizon is {horizon}, and this model predicts one frame, without filters: set it to 1")
     return torch.cat([first.unsqueeze(2), predict_future(first, output.filters[:, -1], horizon - 1)], 2)
@@ -91,17 +95,31 @@ def _pixels(video_cthw: Tensor) -> np.ndarray:
     return (video_cthw.clamp(0, 1) * 255).round().byte().permute(1, 2, 3, 0).cpu().numpy()
 
 
-def write_scores(run_dir: Path, spec: RunSpec, rows: pd.DataFrame, scores: Scores) -> dict:
+def write_scores(
+    run_dir: Path, spec: RunSpec, rows: pd.DataFrame, scores: Scores, unscored_class_index: np.ndarray
+) -> dict:
     """Write the per-video table and the examples; return the metrics, which are means over videos.
 
-    psnr_horizon_db and its copy are lists, over the frames after the clip; psnr_future_db is the first of them.
+    The table, `logits.parquet`, holds what every metric follows from: per video id, class_index, score_k (softmax
+    averaged over views, which accuracy is computed from), logit_k (logits averaged over views, for those who fuse
+    models or calibrate them) and PSNR; what of it a model does not give is left out. unscored_class_index: the classes
+    of listed videos that cannot be read; where there are some, the metrics have `bounds`. psnr_horizon_db and its copy
+    are lists, over the frames after the clip; psnr_future_db is the first of them. Raises UserError naming a video
+    whose scores are not finite.
     """
     table = pd.DataFrame({"id": rows["id"], "class_index": rows["class_index"]})
     metrics = {}
     if spec.task != "pretrain":
-        classes = np.stack(scores.classes)
-        table = table.join(pd.DataFrame(classes, columns=[f"score_{k}" for k in range(classes.shape[1])]))
-        metrics |= classification_metrics(classes, rows["class_index"].to_numpy())
+        classes, class_index = np.stack(scores.classes), rows["class_index"].to_numpy()
+        broken = ~np.isfinite(classes).all(1)
+        if broken.any():
+            name = rows["id"][broken.argmax()]
+            raise UserError(f"{spec.run}: the scores of video {name} are not finite: train it again, or use fp32")
+        for kind, values in (("score", classes), ("logit", np.stack(scores.logits))):
+            table = table.join(pd.DataFrame(values, columns=[f"{kind}_{k}" for k in range(values.shape[1])]))
+        metrics |= classification_metrics(classes, class_index)
+        if len(unscored_class_index):
+            metrics["bounds"] = accuracy_bounds(classes, class_index, unscored_class_index)
     if scores.psnr_db:
         for kind in ("", "_copy"):
             every_db, horizon_db = getattr(scores, f"psnr{kind}_db"), getattr(scores, f"psnr_horizon{kind}_db")
@@ -120,21 +138,4 @@ def write_scores(run_dir: Path, spec: RunSpec, rows: pd.DataFrame, scores: Score
             np.savez_compressed(temporary, ids=rows["id"].to_numpy(str)[: len(scores.examples)], **examples)
     with atomic_path(run_dir / "logits.parquet") as temporary:
         table.to_parquet(temporary, index=False)
-    return metrics
-
-
-def classification_metrics(scores: np.ndarray, class_index: np.ndarray) -> dict[str, float]:
-    """top-1, top-5 and mean class accuracy in [0, 1]. scores: (videos, K); class_index: (videos,).
-
-    Top-5 is absent where there are five classes or fewer.
-    """
-    order = np.argsort(-scores, axis=1, kind="stable")
-    hits = order == class_index[:, None]
-    top1 = hits[:, 0]
-    metrics = {
-        "top1": float(top1.mean()),
-        "mean_class_accuracy": float(np.mean([top1[class_index == k].mean() for k in np.unique(class_index)])),
-    }
-    if scores.shape[1] > 5:
-        metrics["top5"] = float(hits[:, :5].any(1).mean())
     return metrics

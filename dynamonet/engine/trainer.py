@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dynamonet.data.clips import TrainClips, batches
+from dynamonet.data.device_batch import collate
 from dynamonet.engine import interrupt
 from dynamonet.engine.attempts import Attempts
 from dynamonet.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -140,6 +141,7 @@ class Trainer:
             clips,
             batch_sampler=shares,
             num_workers=workers,
+            collate_fn=collate,
             pin_memory=self.update.device.type == "cuda",
             worker_init_fn=interrupt.heed_parent,
         )

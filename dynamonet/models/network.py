@@ -82,6 +82,11 @@ class DynamoNet(nn.Module):
         self.register_buffer("mean", torch.tensor(normalisation[0]).view(1, 3, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(normalisation[1]).view(1, 3, 1, 1, 1), persistent=False)
 
+    @property
+    def pooled_features(self) -> int:
+        """How many of the classifier's inputs are the backbone's pooled features: the first; the DMR follows them."""
+        return self.backbone.channels[-1]
+
     def forward(self, video: Tensor) -> ModelOutput:
         features = self._features(video)
         representation = features[-1].mean((-3, -2, -1))

@@ -1,16 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from dynamonet.data.manifest import Manifest
+from dynamonet.engine.accuracy import accuracy_bounds, classification_metrics
 from dynamonet.engine.evaluate import evaluate
 from dynamonet.engine.fit import fit
-from dynamonet.engine.scores import classification_metrics, frame_psnr_db, score_views
 from dynamonet.errors import UserError
 from dynamonet.files import read_json
-from dynamonet.models.output import ModelOutput
-from dynamonet.models.prediction import predict_frames
 from dynamonet.spec import Views, load_spec
 
 
@@ -20,14 +17,6 @@ def with_views(spec_path, views):
     changed = spec_path.parents[1] / spec.run / "spec.json"
     spec.save(changed)
     return changed
-
-
-def moving_dot(frames, step):
-    """One view of one video (1, 1, 3, frames, 8, 24): a dot that moves right by `step` pixels a frame."""
-    video = torch.zeros(1, 1, 3, frames, 8, 24)
-    for t in range(frames):
-        video[..., t, 4, 2 + step * t] = 1
-    return video
 
 
 def test_every_test_video_is_scored_once(prepared):
@@ -96,51 +85,46 @@ def test_an_unfinished_run_is_refused(prepared):
         evaluate(prepared("kinetics400", model="dynamonet"))
 
 
-def test_metrics_by_hand():
-    scores = np.eye(6)[[0, 1, 2, 0, 5]] + np.linspace(0.3, 0, 6)
-    metrics = classification_metrics(scores, np.array([0, 1, 2, 3, 3]))
-    assert metrics["top1"] == pytest.approx(3 / 5)
-    assert metrics["mean_class_accuracy"] == pytest.approx(3 / 4)
-    # of the two missed videos class 3 is fourth, then fifth
-    assert metrics["top5"] == pytest.approx(1)
-    assert "top5" not in classification_metrics(scores[:, :5], np.array([0, 1, 2, 0, 1]))
+def test_every_metric_follows_from_the_table(prepared):
+    spec_path = with_views(prepared("kinetics400", model="dynamonet"), Views(clips=2))
+    fit(spec_path)
+    evaluate(spec_path)
+    metrics = read_json(spec_path.parent / "evaluate.json")["metrics"]
+    table = pd.read_parquet(spec_path.parent / "logits.parquet")
+    scores, labels = table.filter(regex=r"^score_\d+$").to_numpy(), table["class_index"].to_numpy()
+    for name, value in classification_metrics(scores, labels).items():
+        assert metrics[name] == value
+    for name in ("psnr_db", "psnr_copy_db"):
+        assert metrics[name] == pytest.approx(table[name].mean())
+    # Means of softmax over views are not the softmax of mean logits, but for views as alike as these nearly so.
+    logits = table.filter(regex=r"^logit_\d+$").to_numpy()
+    softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(softmax, scores, atol=1e-3)
+    assert np.ptp(logits) > 10 * np.ptp(scores)
 
 
-def test_the_future_is_scored_against_the_frames_after_the_clip():
-    views, frames = moving_dot(frames=8, step=2), 5
-    filters = torch.zeros(1, frames, 1, 1, 5, 5)
-    filters[..., 2, 0] = 1  # two pixels to the right
-    seen = views[0, :, :, :frames]
-    output = ModelOutput(torch.zeros(1, 2), predict_frames(seen, filters), filters)
-    scores = score_views(output, views, frames, examples=1)
-    assert scores.psnr_db == [100]
-    assert scores.psnr_horizon_db[0].tolist() == [100] * 3
-    dot_missed = -10 * np.log10(2 / (8 * 24))
-    assert scores.psnr_copy_db == pytest.approx([dot_missed])
-    assert scores.psnr_horizon_copy_db[0].tolist() == pytest.approx([dot_missed] * 3)
-    assert scores.examples[0]["frames"].shape == (6, 8, 24, 3)
-    stopped = torch.zeros_like(filters)
-    stopped[..., 2, 2] = 1
-    half_right = ModelOutput(output.logits, output.predicted_frames, stopped)  # the first step right, then no motion
-    scores = score_views(half_right, views, frames)
-    assert scores.psnr_horizon_db[0].tolist() == pytest.approx([100, dot_missed, dot_missed])
+def without(spec_path, *places):
+    """List the test videos in these places of the tiny data set as ones that do not decode; returns all of the part."""
+    path = spec_path.parents[2] / "manifests" / "kinetics400.parquet"
+    manifest = Manifest.load(path)
+    test = manifest.rows.index[manifest.rows["split_1"] == "test"]
+    manifest.rows.loc[test[list(places)], ["status", "reason"]] = ["undecodable", "moov atom not found"]
+    manifest.save(path)
+    return manifest.rows.loc[test]
 
 
-def test_a_horizon_beyond_what_a_model_predicts_is_refused():
-    views = moving_dot(frames=7, step=2)
-    with pytest.raises(UserError, match=r"views\.horizon is 2"):
-        score_views(ModelOutput(torch.zeros(1, 2), views[0, :, :, :5]), views, 5)
-
-
-def test_a_model_that_predicts_without_filters_is_scored_without_examples():
-    views = torch.rand(1, 1, 3, 5, 8, 8)
-    scores = score_views(ModelOutput(torch.zeros(1, 2), views[:, 0, :, :4]), views, 4, examples=1)
-    assert len(scores.psnr_db) == 1
-    assert scores.examples == []
-
-
-def test_psnr_by_hand():
-    target = torch.zeros(1, 3, 2, 4, 4)
-    predicted = target.clone()
-    predicted[:, :, 0] = 0.1
-    torch.testing.assert_close(frame_psnr_db(predicted, target), torch.tensor([[20.0, 100.0]]))
+def test_videos_that_cannot_be_read_are_named_and_bound_the_metrics(prepared):
+    spec_path = prepared("kinetics400", model="backbone")
+    listed = without(spec_path, 0, 7)
+    fit(spec_path)
+    evaluate(spec_path)
+    record = read_json(spec_path.parent / "evaluate.json")
+    table = pd.read_parquet(spec_path.parent / "logits.parquet")
+    assert (record["counts"]["listed"], record["counts"]["scored"], len(table)) == (12, 10, 10)
+    lost = listed.iloc[[0, 7]]
+    assert [video["id"] for video in record["counts"]["unusable"]] == lost["id"].tolist()
+    assert not set(lost["id"]) & set(table["id"])
+    scores, labels = table.filter(like="score_").to_numpy(), table["class_index"].to_numpy()
+    assert record["metrics"]["bounds"] == accuracy_bounds(scores, labels, lost["class_index"].to_numpy())
+    hits = round(record["metrics"]["top1"] * 10)
+    assert record["metrics"]["bounds"]["top1"] == [hits / 12, (hits + 2) / 12]
