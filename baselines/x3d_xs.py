@@ -1,26 +1,23 @@
 """X3D-XS, 4x12 at 160 pixels (Feichtenhofer, CVPR 2020)."""
 
-from dynamonet.models.card import Clip, ModelCard, PublishedValue
+from baselines._pytorchvideo import releases, zoo_file, zoo_numbers
+from baselines._x3d import X3D_SGD, build_x3d, check
+from dynamonet.models.card import Clip, ModelCard, Views
 
-ZOO = "facebookresearch/pytorchvideo docs/source/model_zoo.md @f3142bb0"
+__all__ = ["CARD", "RELEASES", "build", "check"]
+
 CARD = ModelCard(
     title="X3D-XS",
     clip=Clip(frames=4, stride=12, crop=160),
-    published=(
-        PublishedValue(metric="top1_percent", value=69.12, dataset="kinetics400", source=ZOO),
-        PublishedValue(metric="top5_percent", value=88.63, dataset="kinetics400", source=ZOO),
-    ),
+    published=zoo_numbers(69.12, 88.63, 0.91, 3.79, "training_norms"),
+    views=Views(clips=10, crops=3, crop=182),
+    recipe_overrides=X3D_SGD,
+    released=zoo_file("X3D_XS.pyth"),
     source="pytorchvideo.models.x3d.create_x3d",
 )
+RELEASES = releases(width_factor=2.0, depth_factor=2.2)
 
 
-def build(num_classes, clip: Clip):
-    from pytorchvideo.models.x3d import create_x3d
-
-    return create_x3d(
-        model_num_class=num_classes,
-        input_clip_length=clip.frames,
-        input_crop_size=clip.crop,
-        # The head gives probabilities by default; a loss wants logits.
-        head_activation=None,
-    )
+def build(num_classes, clip: Clip, width_factor: float = 2.0, depth_factor: float = 2.2):
+    """width_factor, depth_factor: γ_w and γ_d of the paper. Raises ValueError as `check` does."""
+    return build_x3d(num_classes, clip, width_factor, depth_factor, trained_crop=CARD.clip.crop)

@@ -24,6 +24,10 @@ class Clip(Frozen):
     frames: int = Field(ge=1, description="T, frames per clip")
     stride: int = Field(default=1, ge=1, description="step between frames, in frames of the video")
     crop: int = Field(ge=16, description="height and width in pixels")
+    short_videos: Literal["loop", "pad"] = Field(
+        default="loop",
+        description="a video shorter than the clip starts again (3D-ResNets) or holds its last frame (PySlowFast)",
+    )
 
 
 class Views(Frozen):
@@ -33,6 +37,9 @@ class Views(Frozen):
     crops: Literal[1, 3] = 1
     crop: int | None = Field(
         default=None, ge=16, description="side of the crops in pixels, where it is another than the clip's"
+    )
+    short_side: int | None = Field(
+        default=None, ge=16, description="pixels that the short side is scaled to before the crops; None: their side"
     )
     horizon: int = Field(default=1, ge=1, description="frames after each clip that models which predict are scored on")
 
@@ -45,6 +52,9 @@ class PublishedValue(Frozen):
     dataset: str | None = None
     counting: Literal["products", "fvcore", "training_norms"] | None = Field(
         default=None, description="for gmacs_per_clip: which of the counts of measure/cost.py this figure is"
+    )
+    input: Clip | None = Field(
+        default=None, description="for gmacs_per_clip: the clip that was counted; None: the card's published_input"
     )
     source: str
 
@@ -75,6 +85,9 @@ class ModelCard(Frozen):
     )
     published: tuple[PublishedValue, ...] = ()
     views: Views | None = Field(default=None, description="the views of the published accuracy")
+    recipe_overrides: dict[str, Any] = Field(
+        default={}, description="published settings of training, by the names that a recipe has for them"
+    )
     released: ReleasedFile | None = None
     source: str = Field(description="where the implementation comes from")
 
@@ -82,6 +95,12 @@ class ModelCard(Frozen):
     def channels(self) -> int:
         """C, channels of the clip."""
         return COLOURS + 2 if self.stored_flow else COLOURS
+
+    @property
+    def published_input(self) -> Clip:
+        """The clip of the published accuracy: `clip`, with the crop of the published views."""
+        crop = self.views.crop if self.views else None
+        return self.clip.model_copy(update={"crop": crop or self.clip.crop})
 
     @model_validator(mode="after")
     def _normalises_every_channel(self):

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -28,23 +28,37 @@ def model_names() -> list[str]:
 def model_module(name: str) -> ModuleType:
     """The module that describes and builds model `name`.
 
-    Raises UserError if there is none, if it does not import, if it lacks `CARD` or `build`, or if a parameter of
-    `build` is no option with a default that a study file could hold.
+    Raises UserError if there is none or two, if it does not import, if it lacks `CARD` or `build` or has them of
+    another kind, if `build` does not take num_classes and clip, or if another parameter of it is no option with a
+    default that a study file could hold.
     """
     if name not in model_names():
         raise UserError(f"there is no model {name!r}: known are {', '.join(model_names())} (add baselines/{name}.py)")
-    path = OWN.get(name, f"baselines.{name}")
-    file = f"{path.replace('.', '/')}.py"
+    file = model_file(name)
+    if name in OWN and (BASELINES / f"{name}.py").exists():
+        raise UserError(f"baselines/{name}.py has the name of the model in {file}: give it another")
     try:
-        module = importlib.import_module(path)
+        module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
     except ValidationError as error:
         raise UserError(f"{file} does not import: {error.title}: {first_problem(error)}") from error
     except Exception as error:
-        raise UserError(f"{file} does not import: {type(error).__name__}: {error}") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{file} does not import: {reason}") from error
     if not isinstance(getattr(module, "CARD", None), ModelCard):
         raise UserError(f"{file} has no CARD = ModelCard(...)")
-    if not callable(getattr(module, "build", None)):
+    if not inspect.isfunction(getattr(module, "build", None)):
         raise UserError(f"{file} has no function build(num_classes, clip, ...)")
+    if lacking := {"num_classes", "clip"} - set(inspect.signature(module.build).parameters):
+        raise UserError(f"{file}: build does not take {' and '.join(sorted(lacking))}: name them as parameters")
+    if not inspect.isfunction(getattr(module, "check", _options)):
+        raise UserError(f"{file}: check is no function check(clip, **options)")
+    releases = getattr(module, "RELEASES", {})
+    if not isinstance(releases, Mapping) or not all(isinstance(release, Release) for release in releases.values()):
+        raise UserError(f"{file}: RELEASES is no mapping from formats of checkpoints to Release(...)")
+    if module.CARD.released and module.CARD.released.format not in releases:
+        raise UserError(
+            f"{file}: its CARD names released weights of format {module.CARD.released.format}: add that to RELEASES"
+        )
     for parameter in _options(module):
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise UserError(f"{file}: build takes {parameter}: name each option there, with its default")
@@ -54,6 +68,11 @@ def model_module(name: str) -> ModuleType:
                 "study file could hold"
             )
     return module
+
+
+def model_file(name: str) -> str:
+    """The file of model `name`, for messages: baselines/slow_r50.py."""
+    return f"{OWN.get(name, f'baselines.{name}').replace('.', '/')}.py"
 
 
 def default_options(name: str) -> dict:

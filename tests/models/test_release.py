@@ -24,7 +24,7 @@ def test_names_map_with_and_without_the_prefix(released, own):
 
 def test_a_model_says_which_formats_it_takes():
     assert release_of("dynamonet", "3d_resnets").own_key("module.bn1.bias") == "backbone.bn1.bias"
-    with pytest.raises(UserError, match="'slow_r50' takes no checkpoint of format '3d_resnets': it takes none"):
+    with pytest.raises(UserError, match="'slow_r50' takes no checkpoint of format '3d_resnets': it takes pytorchvideo"):
         release_of("slow_r50", "3d_resnets")
     with pytest.raises(UserError, match="takes no checkpoint of format 'caffe': it takes 3d_resnets"):
         release_of("dynamonet", "caffe")

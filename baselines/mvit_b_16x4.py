@@ -1,0 +1,26 @@
+"""MViT-B, 16x4 (Fan et al., ICCV 2021)."""
+
+from baselines._mvit import ADAMW, build_mvit, check
+from baselines._pytorchvideo import releases, zoo_file, zoo_numbers
+from dynamonet.models.card import Clip, ModelCard, Views
+
+__all__ = ["CARD", "RELEASES", "build", "check"]
+
+CARD = ModelCard(
+    title="MViT-B 16x4",
+    clip=Clip(frames=16, stride=4, crop=224),
+    published=zoo_numbers(78.85, 93.85, 70.80, 36.61, "fvcore"),
+    views=Views(clips=5, crops=1),
+    recipe_overrides=ADAMW,
+    released=zoo_file("MVIT_B_16x4.pyth"),
+    source="pytorchvideo.models.vision_transformers",
+)
+RELEASES = releases(depth=16, width=96)
+
+
+def build(num_classes, clip: Clip, depth: int = 16, width: int = 96, drop_path: float = 0.2):
+    """depth: blocks, 16 as published. width: channels of the first stage, 96 as published.
+
+    drop_path: chance to skip the last block in training; earlier ones have less. Raises ValueError as `check` does.
+    """
+    return build_mvit(num_classes, clip, depth, width, drop_path)
