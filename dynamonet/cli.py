@@ -1,19 +1,25 @@
 """`dynamonet <stage>`: every stage by hand, exactly as Snakemake runs it."""
 
 import argparse
+import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from dynamonet.engine import interrupt, tracking
 from dynamonet.errors import UserError
+from dynamonet.planning.commands import add_commands
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one stage. Returns 0, or 2 after one sentence on stderr if the user has something to mend."""
+    """Run one stage. Returns 0, or 2 after one sentence on stderr if the user has something to mend.
+
+    Of the doctor, 1 if it has found a problem.
+    """
     options = _parser().parse_args(arguments)
     try:
-        options.stage(options)
+        return options.stage(options) or 0
     except UserError as error:
         # One that a loader process raised comes with the traceback of that process before it.
         print(f"error: {str(error).splitlines()[-1]}", file=sys.stderr)
@@ -21,7 +27,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,7 +44,15 @@ def _parser() -> argparse.ArgumentParser:
         (_motion, "motion", "results/<study>/motion.spec.json"),
         (_prepare, "prepare", "results/<study>/manifests/<dataset>.spec.json"),
     ):
-        stage(function, name, spec).add_argument("--workers", type=_at_least(1), default=cores, help="processes")
+        arguments = stage(function, name, spec)
+        arguments.add_argument("--workers", type=_at_least(1), default=cores, help="processes")
+        if function is _prepare:
+            arguments.add_argument(
+                "--shard", type=_shard, metavar="I/N", help="only check and copy: every N-th video, from the I-th"
+            )
+            arguments.add_argument(
+                "--estimate", action="store_true", help="print what prepared copies would cost, and stop"
+            )
     for function, name in ((_fit, "pretrain"), (_fit, "train"), (_evaluate, "evaluate"), (_retrieve, "retrieve")):
         arguments = stage(function, name, "results/<study>/runs/<run>/spec.json")
         arguments.add_argument(
@@ -61,8 +74,33 @@ def _parser() -> argparse.ArgumentParser:
     stage(_flow, "flow", "results/<study>/flow/<dataset>.spec.json").add_argument(
         "--raft", choices=("raft_small", "raft_large"), default="raft_large", help="torchvision's RAFT: which variant"
     )
-    stage(_measure, "measure", "results/<study>/measure/<model>.spec.json")
+    measured = stages.add_parser("measure", help=_measure.__doc__)
+    measured.set_defaults(stage=_measure)
+    which = measured.add_mutually_exclusive_group(required=True)
+    which.add_argument("--spec", type=Path, metavar="FILE", help="results/<study>/measure/<model>.spec.json")
+    which.add_argument("--all", action="store_true", help="every model at its published input, without a study")
+    precisions = ("fp32", "tf32", "bf16", "fp16")
+    measured.add_argument("--precision", choices=precisions, default="fp32", help="of products, where a model is timed")
+    measured.add_argument("--speed", action="store_true", help="with --all: time the models too")
+    measured.add_argument("--threads", type=_at_least(1), default=cores, help="with --all: CPU threads of each model")
+    measured.add_argument("--out", type=Path, default=Path("results/zoo"), metavar="DIR", help="of --all: its results")
     stage(_report, "report", "results/<study>/study.json")
+    explained = stages.add_parser("explain", help=_explain.__doc__)
+    explained.set_defaults(stage=_explain)
+    explained.add_argument("a", metavar="RUN", help="a run's folder, or its name with --study")
+    explained.add_argument("b", metavar="OTHER", nargs="?", help="another; else what RUN would be today")
+    explained.add_argument("--study", type=Path, metavar="DIR", help="results/<study>, whose runs are named")
+    explained.add_argument("--json", action="store_true", help="for programs")
+    asked = stages.add_parser("status", help=_status.__doc__)
+    asked.set_defaults(stage=_status)
+    asked.add_argument("--spec", type=Path, metavar="FILE", help="results/<study>/study.json; default: the only study")
+    asked.add_argument("--json", action="store_true", help="for programs")
+    compared = stages.add_parser("intersection", help=_intersection.__doc__)
+    compared.set_defaults(stage=_intersection)
+    for name in "ab":
+        compared.add_argument(name, type=Path, metavar=name.upper(), help="a run's folder, or its logits.parquet")
+    compared.add_argument("--json", type=Path, metavar="FILE", help="write the comparison there too")
+    add_commands(stages)
     return parser
 
 
@@ -73,6 +111,13 @@ def _at_least(least: int):
         return int(text)
 
     return number
+
+
+def _shard(text: str) -> tuple[int, int]:
+    shard, _, shards = text.partition("/")
+    if not (shard.isdecimal() and shards.isdecimal() and 1 <= int(shard) <= int(shards)):
+        raise argparse.ArgumentTypeError(f"{text} is not I/N with I from 1 to N")
+    return int(shard), int(shards)
 
 
 # Each stage imports what it needs: starting torch costs two seconds that most stages need not spend.
@@ -92,35 +137,13 @@ def _motion(options) -> None:
 
 
 def _prepare(options) -> None:
-    """Join a data set's lists with its files, decode every video, write the manifest."""
-    from dynamonet.data.manifest import Manifest, prepare
-    from dynamonet.progress import progress
-    from dynamonet.records import Stopwatch, write_record
-    from dynamonet.spec import DatasetSpec, read_spec
+    """Join a data set's lists with its files, check every video, copy it if asked to, write the manifest."""
+    from dynamonet.data.stage import estimate_copies, prepare_dataset
 
-    spec = read_spec(DatasetSpec, options.spec)
-    out = options.spec.with_name(f"{spec.dataset}.parquet")
-    watch = Stopwatch()
-    with progress(f"prepare {spec.dataset}") as report:
-        counts = prepare(
-            spec.layout,
-            Path(spec.root),
-            out,
-            max_unusable=spec.max_unusable,
-            workers=options.workers,
-            progress=report,
-        )
-    write_record(
-        out.with_suffix(".json"),
-        "prepare",
-        device="cpu",
-        dataset=spec.dataset,
-        root=spec.root,
-        manifest_sha256=counts.pop("manifest_sha256"),
-        classes=list(Manifest.load(out).classes),
-        counts=counts,
-        time=watch.read(),
-    )
+    if options.estimate:
+        estimate_copies(options.spec)
+    else:
+        prepare_dataset(options.spec, options.workers, options.shard)
 
 
 def _flow(options) -> None:
@@ -166,10 +189,15 @@ def _retrieve(options) -> None:
 
 
 def _measure(options) -> None:
-    """Count and time a model."""
-    from dynamonet.measure.stage import measure
+    """Count and time a model, or all of them beside their published cost."""
+    if options.all:
+        from dynamonet.measure.zoo import measure_all
 
-    measure(options.spec)
+        measure_all(options.out, speed=options.speed, precision=options.precision, threads=options.threads)
+    else:
+        from dynamonet.measure.stage import measure
+
+        measure(options.spec, precision=options.precision)
 
 
 def _report(options) -> None:
@@ -177,6 +205,39 @@ def _report(options) -> None:
     from dynamonet.report import write_report
 
     write_report(options.spec.parent)
+
+
+def _intersection(options) -> None:
+    """Compare two evaluations on the videos that both have scored."""
+    from dynamonet.report.intersection import intersection
+
+    intersection(options.a, options.b, options.json)
+
+
+def _explain(options) -> None:
+    """Say where two runs part, or why a run is stale: the first cause, and all others."""
+    from dynamonet import explain
+    from dynamonet.run_folder import find_run
+
+    runs = [find_run(name, options.study) for name in (options.a, options.b) if name]
+    explanation = explain.explain(*runs) if len(runs) == 2 else explain.explain_today(*runs)
+    _answer(options, explanation, explain.show)
+
+
+def _status(options) -> None:
+    """Say what of a study is done, running, queued, failed, stale or missing."""
+    from dynamonet import status
+
+    _answer(options, status.study_status((options.spec or status.find_study()).parent), status.show)
+
+
+def _answer(options, answer, show: Callable) -> None:
+    if options.json:
+        print(json.dumps(answer.as_json(), indent=1))
+    else:
+        from rich.console import Console
+
+        show(answer, Console(highlight=False, soft_wrap=True))
 
 
 def run() -> None:

@@ -1,25 +1,30 @@
-"""What a stage leaves behind: one record, with the provenance of its numbers."""
+"""What a stage leaves behind: one record, with the provenance of its numbers. Free of torch."""
 
-import hashlib
+import json
 import os
 import platform
 import subprocess
-import sys
 import time
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+from dynamonet.code_files import PROJECT, code_fingerprint, imported_code, note_code
+from dynamonet.errors import UserError
 from dynamonet.files import write_json
 
-PROJECT = Path(__file__).resolve().parent.parent
-OWN_PACKAGES = ("dynamonet", "baselines")
 NAMED_PACKAGES = ("torch", "torchvision", "pytorchvideo", "fvcore", "av", "numpy", "pandas", "safetensors", "snakemake")
 
 
 class Stopwatch:
-    """Wall and CPU seconds since it was made, and those of the processes before that the stage goes on from."""
+    """Wall and CPU seconds since it was made, and those of the processes before that the stage goes on from.
+
+    A stage makes it first of all: the code that is imported by then is noted as it is.
+    """
 
     def __init__(self):
+        note_code()
         self.wall, self.cpu = time.perf_counter(), time.process_time()
 
     def go_on_from(self, earlier: dict[str, float]) -> None:
@@ -43,7 +48,8 @@ def write_record(path: Path, stage: str, *, device: str, **content) -> None:
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": _git_dirty(),
         "code_sha256": code_fingerprint(),
-        "packages": _packages(),
+        "code": imported_code(),
+        "packages": installed_packages(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": device,
@@ -53,17 +59,8 @@ def write_record(path: Path, stage: str, *, device: str, **content) -> None:
     write_json(path, {"stage": stage, **content, "provenance": provenance})
 
 
-def code_fingerprint() -> str:
-    """Hash of every file of this project that the running stage has imported."""
-    digest = hashlib.sha256()
-    for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if name.partition(".")[0] in OWN_PACKAGES and file:
-            digest.update(name.encode() + b"\0" + Path(file).read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _packages() -> dict[str, str | None]:
+def installed_packages() -> dict[str, str | None]:
+    """Versions of the packages that numbers depend on; None where one is not installed."""
     versions = {}
     for name in NAMED_PACKAGES:
         try:
@@ -86,3 +83,50 @@ def _git_dirty() -> bool | None:
     """Whether tracked code differs from the commit; results are written by the stages themselves."""
     status = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
     return None if status is None else bool(status)
+
+
+def _reject_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a number that JSON knows")
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_reject_constant)
+    except ValueError as error:
+        raise UserError(f"{where} is not valid JSON ({error}): run the stage that writes it again.") from error
+
+
+@dataclass(frozen=True)
+class Record:
+    """One JSON file; a key that is absent is an error that names the file."""
+
+    path: Path
+    content: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        content = parse_json(path.read_bytes(), str(path))
+        if not isinstance(content, dict):
+            raise UserError(f"{path} holds no JSON object: run the stage that writes it again.")
+        return cls(path, content)
+
+    def find(self, dotted_key: str) -> Any:
+        """The value, or None where the record leaves it out."""
+        value: Any = self.content
+        for key in dotted_key.split("."):
+            if not isinstance(value, dict):
+                return None
+            value = value.get(key)
+        return value
+
+    def get(self, dotted_key: str) -> Any:
+        value = self.find(dotted_key)
+        if value is None:
+            raise UserError(f"{self.path} has no value at '{dotted_key}': run the stage that writes it again.")
+        return value
+
+    def number(self, dotted_key: str) -> float:
+        value = self.get(dotted_key)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UserError(f"{self.path} holds {value!r} at '{dotted_key}', where a number belongs.")
+        return float(value)

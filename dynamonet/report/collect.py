@@ -1,6 +1,6 @@
 """Read a study's records: what was planned, what each run left behind, and which records no longer agree."""
 
-import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,68 +8,31 @@ from typing import Any
 
 import pandas as pd
 
+from dynamonet.code_files import CodeOnDisk
 from dynamonet.errors import UserError
+from dynamonet.records import Record
+from dynamonet.report.staleness import Staleness, other_code, settings_changed
+from dynamonet.report.videos import VideoScores
 
 RUN_FIELDS = ("model", "dataset", "split", "label_fraction", "init", "seed")
 PERCENT_METRICS = ("top1", "top5", "mean_class_accuracy")
+RETRIEVAL_METRICS = tuple(f"{kind}_r{k}" for kind in ("pooled", "dmr") for k in (1, 5, 10, 20))
 PSNR_METRICS = ("psnr_db", "psnr_copy_db", "psnr_future_db", "psnr_future_copy_db")
-
-
-def _reject_constant(text: str) -> float:
-    raise ValueError(f"{text} is not a number that JSON knows")
-
-
-def parse_json(text: str | bytes, where: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_reject_constant)
-    except ValueError as error:
-        raise UserError(f"{where} is not valid JSON ({error}): run the stage that writes it again.") from error
-
-
-@dataclass(frozen=True)
-class Record:
-    """One JSON file; a key that is absent is an error that names the file."""
-
-    path: Path
-    content: dict[str, Any]
-
-    @classmethod
-    def read(cls, path: Path) -> "Record":
-        content = parse_json(path.read_bytes(), str(path))
-        if not isinstance(content, dict):
-            raise UserError(f"{path} holds no JSON object: run the stage that writes it again.")
-        return cls(path, content)
-
-    def find(self, dotted_key: str) -> Any:
-        """The value, or None where the record leaves it out."""
-        value: Any = self.content
-        for key in dotted_key.split("."):
-            if not isinstance(value, dict):
-                return None
-            value = value.get(key)
-        return value
-
-    def get(self, dotted_key: str) -> Any:
-        value = self.find(dotted_key)
-        if value is None:
-            raise UserError(f"{self.path} has no value at '{dotted_key}': run the stage that writes it again.")
-        return value
-
-    def number(self, dotted_key: str) -> float:
-        value = self.get(dotted_key)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UserError(f"{self.path} holds {value!r} at '{dotted_key}', where a number belongs.")
-        return float(value)
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study's plan and all its records. `runs` has one row for each run of each experiment."""
+    """A study's plan and all its records. `runs` has one row for each run of each experiment.
+
+    The evaluation of a run that is searched with is its record of retrieval; its videos scored are the queries.
+    """
 
     directory: Path
     plan: Record
     manifests: dict[str, Record]
     measures: dict[str, Record]
+    measured_otherwise: dict[str, str]
+    """Of models whose cost was measured with other code than there is now, what differs."""
     fits: dict[str, Record]
     evaluations: dict[str, Record]
     runs: pd.DataFrame
@@ -86,6 +49,10 @@ class Study:
     @cached_property
     def datasets(self) -> list[str]:
         return list(dict.fromkeys([*self.runs["dataset"], *self.plan.get("datasets")]))
+
+    @cached_property
+    def videos(self) -> VideoScores:
+        return VideoScores(self.directory)
 
     @property
     def experiments(self) -> dict[str, dict[str, Any]]:
@@ -118,7 +85,7 @@ class Study:
 
 
 def init_title(init: str) -> str:
-    return "from scratch" if init == "scratch" else f"after {init}"
+    return {"scratch": "from scratch", "released": "from released weights"}.get(init, f"after {init}")
 
 
 def read_study(directory: Path) -> Study:
@@ -130,18 +97,26 @@ def read_study(directory: Path) -> Study:
     names = dict.fromkeys(run["run"] for run in planned_runs(plan))
     manifests = _read_all({name: directory / f"manifests/{name}.json" for name in plan.get("datasets")})
     fits = _read_all({name: directory / f"runs/{name}/fit.json" for name in names})
-    evaluations = _read_all({name: directory / f"runs/{name}/evaluate.json" for name in names})
+    tasks = {run["run"]: run["task"] for run in planned_runs(plan)}
+    last_stages = {name: "retrieve" if tasks[name] == "retrieve" else "evaluate" for name in names}
+    evaluations = _read_all({name: directory / f"runs/{name}/{stage}.json" for name, stage in last_stages.items()})
     datasets = {run["run"]: run["dataset"] for run in planned_runs(plan)}
+    code = CodeOnDisk()
+    staleness = Staleness(datasets, manifests, fits, evaluations, code)
+    measures = _read_all({name: directory / f"measure/{name}.json" for name in plan.get("models")})
+    changed = settings_changed(directory / "runs", names, [name for name in names if name not in fits])
     rows = []
     for run in planned_runs(plan):
         fit, evaluation = fits.get(run["run"]), evaluations.get(run["run"])
-        stale = stale_reasons(run, datasets, manifests, fits, evaluation) if fit or evaluation else []
-        rows.append({**run, **_outcome(run, fit, evaluation), "stale": "; ".join(stale)})
+        stale = staleness.reasons(run["run"]) if fit or evaluation else []
+        why = {"stale": "; ".join(stale), "settings_changed": changed.get(run["run"], "")}
+        rows.append({**run, **_outcome(run, fit, evaluation), **why})
     return Study(
         directory=directory,
         plan=plan,
         manifests=manifests,
-        measures=_read_all({name: directory / f"measure/{name}.json" for name in plan.get("models")}),
+        measures=measures,
+        measured_otherwise={name: why for name, one in measures.items() if (why := other_code(one, code))},
         fits=fits,
         evaluations=evaluations,
         runs=pd.DataFrame(rows),
@@ -169,36 +144,6 @@ def planned_runs(plan: Record) -> list[dict[str, Any]]:
     return planned
 
 
-def stale_reasons(
-    run: dict[str, Any],
-    datasets: dict[str, str],
-    manifests: dict[str, Record],
-    fits: dict[str, Record],
-    evaluation: Record | None,
-) -> list[str]:
-    """Why this run's records no longer follow from the files they were made from; empty when they do."""
-    fit = fits.get(run["run"])
-    if fit is None:
-        return ["evaluated, but fit.json is gone"]
-    reasons = []
-    manifest = manifests.get(run["dataset"])
-    for done, record in (("fitted", fit), ("evaluated", evaluation)):
-        if record is None:
-            continue
-        if manifest is None or manifest.get("manifest_sha256") != record.get("provenance.manifest_sha256"):
-            reasons.append(f"{done} on another manifest")
-    init = fit.find("provenance.init")
-    if init is not None and "run" in init:  # a checkpoint that others released is named by its checksum
-        parent = fits.get(init["run"])
-        if parent is None or parent.get("weights_sha256") != init["weights_sha256"]:
-            reasons.append(f"started from other weights than {init['run']} has now")
-        elif stale_reasons({"run": init["run"], "dataset": datasets[init["run"]]}, datasets, manifests, fits, None):
-            reasons.append(f"started from {init['run']}, which is stale")
-    if evaluation is not None and evaluation.get("weights_sha256") != fit.get("weights_sha256"):
-        reasons.append("evaluated other weights than the fit left")
-    return reasons
-
-
 def _read_all(paths: dict[str, Path]) -> dict[str, Record]:
     return {name: Record.read(path) for name, path in paths.items() if path.is_file()}
 
@@ -207,17 +152,28 @@ def _outcome(run: dict[str, Any], fit: Record | None, evaluation: Record | None)
     """State, metrics and counts of one run; metrics that it does not have are None."""
     state = "evaluated" if evaluation else "fitted" if fit else "planned"
     outcome: dict[str, Any] = {"state": state, "videos_listed": 0, "videos_scored": 0}
+    classifies = evaluation is not None and run["task"] in ("train", "evaluate")
     for metric in PERCENT_METRICS:
-        wanted = evaluation is not None and run["task"] == "train"
+        wanted = classifies
         if metric == "top5":  # left out where there are five classes or fewer
             wanted = wanted and evaluation.find("metrics.top5") is not None
-        outcome[f"{metric}_percent"] = _percent(evaluation, f"metrics.{metric}") if wanted else float("nan")
+        value = _percent(evaluation, f"metrics.{metric}") if wanted else math.nan
+        bounds = evaluation.find(f"metrics.bounds.{metric}") if wanted else None
+        outcome[f"{metric}_percent"] = value
+        for end, bound in zip(("lowest", "highest"), bounds or (None, None), strict=True):
+            outcome[f"{metric}_{end}_percent"] = value if bound is None else 100 * bound
+    for metric in RETRIEVAL_METRICS:
+        # A network without motion representation has none of its metrics.
+        key = "metrics." + metric.replace("_", ".")
+        wanted = evaluation is not None and run["task"] == "retrieve" and evaluation.find(key) is not None
+        outcome[f"{metric}_percent"] = _percent(evaluation, key) if wanted else math.nan
     for metric in PSNR_METRICS:
         predicts = evaluation is not None and evaluation.find("metrics.psnr_db") is not None
-        outcome[metric] = evaluation.number(f"metrics.{metric}") if predicts else float("nan")
+        outcome[metric] = evaluation.number(f"metrics.{metric}") if predicts else math.nan
     if evaluation is not None:
         outcome["videos_listed"] = int(evaluation.number("counts.listed"))
-        outcome["videos_scored"] = int(evaluation.number("counts.scored"))
+        scored = "counts.queried" if run["task"] == "retrieve" else "counts.scored"
+        outcome["videos_scored"] = int(evaluation.number(scored))
     return outcome
 
 

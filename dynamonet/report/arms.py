@@ -1,0 +1,108 @@
+"""Runs -> arms: the runs of a table that differ in nothing but split and seed, summarised, and their cells."""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import pandas as pd
+
+from dynamonet.errors import UserError
+from dynamonet.report.collect import Study, init_title
+from dynamonet.report.statistics import Summary, summarise_runs
+from dynamonet.report.table_files import CHANGED, MISSING, NOT_APPLICABLE, count, interval, mean_sd, number
+
+ARM = ["model", "init", "label_fraction"]
+
+
+def start_notes(study: Study, tidy: pd.DataFrame) -> list[str]:
+    """Where all models of a data set start alike, their names leave it out: say it here."""
+    starts = tidy.groupby("dataset", sort=False)["init"].agg(["nunique", "first"])
+    shared = starts[(starts["nunique"] == 1) & (starts["first"] != "scratch")]["first"]
+    titles = [f"{study.dataset_title(dataset)} {init_title(init)}" for dataset, init in shared.items()]
+    return [f"Start: {', '.join(titles)}."] if titles else []
+
+
+def summarise_arms(
+    study: Study, runs: pd.DataFrame, extra_keys: list[str], metrics: list[str], bounds: Collection[str] = ()
+) -> pd.DataFrame:
+    """One row per arm and `extra_keys`, with counts and each metric's summary. Arms are never pooled.
+
+    bounds: metrics of which the means of the lowest and highest possible values are wanted too.
+    """
+    runs = runs.assign(arm=study.arm_labels(runs, extra_keys))
+    repeated = runs.duplicated([*extra_keys, *ARM, "split", "seed"])
+    if repeated.any():
+        raise UserError(
+            f"{study.plan.path}: run {runs.loc[repeated, 'run'].iloc[0]} and another that differs in its recipe only "
+            "would be averaged: let one of their experiments feed the table."
+        )
+    rows = []
+    for keys, group in _groups(runs, [*extra_keys, *ARM]):
+        row = {**keys, "arm": group["arm"].iloc[0], **_counts(group)}
+        for metric in metrics:
+            summary = summarise_runs(group, metric)
+            stem, unit = metric.rsplit("_", 1)
+            row |= {
+                f"{stem}_n": summary.n,
+                f"{stem}_mean_{unit}": summary.mean,
+                f"{stem}_sd_{unit}": summary.sd,
+            }
+            row |= {f"{stem}_ci95_low_{unit}": summary.low, f"{stem}_ci95_high_{unit}": summary.high}
+            if metric in bounds:
+                for end in ("lowest", "highest"):
+                    row[f"{stem}_{end}_{unit}"] = group[f"{stem}_{end}_{unit}"].mean()
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _groups(runs: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    for values, group in runs.groupby(keys, sort=False):
+        yield dict(zip(keys, values, strict=True)), group
+
+
+def _counts(group: pd.DataFrame) -> dict[str, int]:
+    evaluated = group["state"] == "evaluated"
+    return {
+        "n": int(evaluated.sum()),
+        "runs_planned": len(group),
+        "runs_missing": int((~evaluated).sum()),
+        "runs_stale": int((evaluated & (group["stale"] != "")).sum()),
+        "runs_changed": int((group["settings_changed"] != "").sum()),
+        "videos_listed": int(group["videos_listed"].sum()),
+        "videos_scored": int(group["videos_scored"].sum()),
+    }
+
+
+def _summary(row: dict[str, Any], metric: str) -> Summary:
+    stem, unit = metric.rsplit("_", 1)
+    low, high = row[f"{stem}_ci95_low_{unit}"], row[f"{stem}_ci95_high_{unit}"]
+    return Summary(row[f"{stem}_n"], row[f"{stem}_mean_{unit}"], row[f"{stem}_sd_{unit}"], low, high)
+
+
+def mean_cell(row: dict[str, Any], metric: str, decimals: int) -> str:
+    cell = mean_sd(
+        _summary(row, metric), decimals, row["runs_missing"], row["runs_planned"], stale=row["runs_stale"] > 0
+    )
+    return cell + _changed(row)
+
+
+def in_brackets(row: dict[str, Any]) -> str:
+    return f" ({count(row['n'], row['runs_missing'], row['runs_planned'])})" if row["n"] else ""
+
+
+def interval_cell(row: dict[str, Any], metric: str, decimals: int) -> str:
+    summary = _summary(row, metric)
+    return interval(summary.low, summary.high, decimals) if summary.n else _absent(row)
+
+
+def plain_mean_cell(row: dict[str, Any], metric: str, decimals: int) -> str:
+    summary = _summary(row, metric)
+    return number(summary.mean, decimals) if summary.n else _absent(row)
+
+
+def _absent(row: dict[str, Any]) -> str:
+    """A value that no run has: since the runs are missing, or since there is no such value."""
+    return MISSING + _changed(row) if row["n"] == 0 else NOT_APPLICABLE
+
+
+def _changed(row: dict[str, Any]) -> str:
+    return CHANGED if row["runs_changed"] else ""
