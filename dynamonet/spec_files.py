@@ -84,7 +84,12 @@ def resolved(study: Study, expansion: Expansion) -> dict:
     return {
         **study.model_dump(mode="json", include={"name", "title", "description", "seeds", "threads"}),
         "datasets": {
-            name: {"title": dataset.title or name, "layout": dataset.layout, "splits": list(dataset.splits)}
+            name: {
+                "title": dataset.title or name,
+                "layout": dataset.layout,
+                "splits": list(dataset.splits),
+                "generated": study.is_generated(name),
+            }
             for name, dataset in study.datasets.items()
         },
         "models": {
@@ -97,6 +102,7 @@ def resolved(study: Study, expansion: Expansion) -> dict:
             }
             for name, model in study.models.items()
         },
+        "broken_baselines": study.broken_baselines,
         "recipes": {name: recipe.model_dump(mode="json") for name, recipe in study.recipes.items()},
         "experiments": {
             name: {

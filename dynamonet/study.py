@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from dynamonet.data.copy_recipe import least_short_side
 from dynamonet.data.listing import layout_names
 from dynamonet.errors import UserError
-from dynamonet.models.catalogue import check_options, check_release, model_module, release_of
+from dynamonet.models.catalogue import check_options, check_release, model_module, model_names, release_of
 from dynamonet.recipe import Recipe
 from dynamonet.spec import FITTED, TASKS, first_problem
+from dynamonet.study_baselines import BASELINES, with_baselines
 from dynamonet.study_schema import PUBLISHED, RELEASED, SCRATCH, Experiment, Study
 
 NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -33,8 +34,10 @@ def read_config(path: Path) -> dict:
 
 def load_study(config: dict) -> Study:
     """Validate a study. Raises UserError naming the first key that is wrong."""
+    if "broken_baselines" in config:
+        raise UserError("broken_baselines: is found out, not set: remove the key")
     try:
-        study = Study.model_validate(config)
+        study = Study.model_validate(with_baselines(config))
     except ValidationError as error:
         raise UserError(f"study {config.get('name', '')!r}: {first_problem(error)}") from error
     _check_names(study)
@@ -77,9 +80,9 @@ def _check_names(study: Study) -> None:
     for name in (SCRATCH, RELEASED):
         if name in study.experiments:
             raise UserError(f"experiments: {name!r} means something else as an init: use another name")
-    for name in TASKS:
+    for name in (*TASKS, BASELINES):
         if name in study.models:
-            raise UserError(f"models: {name!r} means something else in the names of runs: use another name")
+            raise UserError(f"models: {name!r} means something else: use another name")
 
 
 def _check_distinct(study: Study) -> None:
@@ -97,6 +100,8 @@ def _check_distinct(study: Study) -> None:
 
 
 def _check_references(study: Study) -> None:
+    for name in study.baselines.leave_out:
+        _known("baselines.leave_out", name, model_names())
     for name, dataset in study.datasets.items():
         if dataset.layout not in layout_names():
             raise UserError(

@@ -59,6 +59,13 @@ class ModelConfig(Frozen):
     )
 
 
+class BaselinesConfig(Frozen):
+    """The baselines that an experiment takes by the word `baselines`: every file that no model of the study builds."""
+
+    clip: Clip | None = Field(default=None, description="their clip; None: each that of its card")
+    leave_out: tuple[str, ...] = Field(default=(), description="files that are not taken")
+
+
 class CheckpointConfig(ReleasedWeights):
     path: str = Field(description="the file; where it lies is no part of a run")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the file")
@@ -69,7 +76,10 @@ class Experiment(Frozen):
     task: Task = Field(
         default="train", description="evaluate and retrieve train nothing: they take the weights of `init` as they are"
     )
-    models: tuple[str, ...] = Field(min_length=1, description="the first is the one that others are compared with")
+    models: tuple[str, ...] = Field(
+        min_length=1,
+        description="the first is the one that others are compared with; `baselines`: every other file in baselines/",
+    )
     dataset: str
     splits: tuple[int, ...] | None = Field(default=None, min_length=1, description="None: all of the data set")
     init: tuple[str, ...] = Field(
@@ -122,6 +132,8 @@ class Study(Frozen):
     measured_classes: int = Field(default=400, ge=2, description="classes of the models whose cost is measured")
     datasets: dict[str, DatasetConfig]
     models: dict[str, ModelConfig]
+    baselines: BaselinesConfig = BaselinesConfig()
+    broken_baselines: dict[str, str] = Field(default={}, description="not to be set: files that could not be taken")
     checkpoints: dict[str, CheckpointConfig] = Field(default={}, description="weights that others released")
     recipes: dict[str, Recipe]
     experiments: dict[str, Experiment] = Field(min_length=1)
