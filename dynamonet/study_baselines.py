@@ -2,9 +2,12 @@
 
 import sys
 
+from pydantic import ValidationError
+
 from dynamonet.errors import UserError
 from dynamonet.models.card import Clip
 from dynamonet.models.catalogue import OWN, check_options, model_file, model_module, model_names
+from dynamonet.study_schema import BaselinesConfig
 
 BASELINES = "baselines"
 """Among the models of an experiment: every file in baselines/ that the study neither names nor leaves out."""
@@ -20,13 +23,16 @@ def with_baselines(config: dict) -> dict:
     wanted = isinstance(experiments, dict) and any(BASELINES in _models_of(e) for e in experiments.values())
     if not wanted or not isinstance(models, dict) or not all(isinstance(model, dict) for model in models.values()):
         return config
-    settings = config.get("baselines") or {}
+    try:
+        settings = BaselinesConfig.model_validate(config.get("baselines", {}))
+    except ValidationError:
+        return config
     builds, found, broken = {model.get("build") for model in models.values()}, {}, {}
     for name in model_names():
-        if name in OWN or name in builds or name in settings.get("leave_out", ()):
+        if name in OWN or name in builds or name in settings.leave_out:
             continue
         try:
-            found[name] = _entry(name, settings.get("clip"), {**models, **found})
+            found[name] = _entry(name, settings.clip, {**models, **found})
         except UserError as error:
             broken[name] = str(error)
             print(f"left out: {error}", file=sys.stderr)
@@ -43,7 +49,7 @@ def _models_of(experiment: object) -> list:
     return models if isinstance(models, list) else []
 
 
-def _entry(name: str, clip: dict | None, models: dict) -> dict:
+def _entry(name: str, clip: Clip | None, models: dict) -> dict:
     """What the study says of the baseline. Raises UserError, naming its file, if it cannot be used."""
     file = model_file(name)
     if not name.isidentifier():
@@ -55,10 +61,10 @@ def _entry(name: str, clip: dict | None, models: dict) -> dict:
         if (model.get("title") or model_module(model["build"]).CARD.title) == card.title:
             raise UserError(f"{file}: its title {card.title!r} is that of {other}: give it another")
     try:
-        check_options(name, {}, card.clip if clip is None else Clip.model_validate(clip))
+        check_options(name, {}, clip or card.clip)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
-    return {"build": name, **({} if clip is None else {"clip": clip})}
+    return {"build": name, **({} if clip is None else {"clip": clip.model_dump()})}
 
 
 def _expanded(experiment: object, found: dict) -> object:

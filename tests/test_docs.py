@@ -5,12 +5,10 @@ import subprocess
 import sys
 
 import pytest
-import torch
 import yaml
 from tiny_study import ROOT
 
 from dynamonet.expansion import expand
-from dynamonet.models.card import Clip
 from dynamonet.study import load_study
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,14 +28,6 @@ def test_named_studies_and_make_targets_exist(document):
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"\bmake (\w+)`", text):
         assert f"\n{target}:" in makefile, target
-
-
-def test_the_documented_baseline_is_a_baseline(tmp_path, monkeypatch):
-    source = re.search(r"```python\n(.*?)```", (ROOT / "docs/adding-a-baseline.md").read_text(), re.DOTALL).group(1)
-    namespace = {}
-    exec(compile(source, "tiny_c3d.py", "exec"), namespace)
-    net = namespace["build"](5, Clip(frames=8, crop=32), width=16)
-    assert net(torch.rand(2, 3, 8, 32, 32)).shape == (2, 5)
 
 
 def test_the_documented_start_from_a_checkpoint_is_a_study():
