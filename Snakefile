@@ -3,6 +3,7 @@
 #   snakemake all                                       the demo
 #   snakemake all --configfile config/embedded.yaml     another study (targets come before --configfile and --config)
 #   snakemake all -n                                    what would be done
+#   snakemake ablation                                  one experiment of it
 #   snakemake --profile slurm all                       the paper's study on a SLURM cluster
 #   snakemake report                                    tables and figures again, from the records
 
@@ -13,6 +14,7 @@ from dynamonet.study_schema import RELEASED_FOLDER
 from dynamonet.workflow import (
     checked_shards,
     dataset_inputs,
+    experiment_records,
     flow_specs,
     initial_weights,
     manifest_of,
@@ -49,6 +51,17 @@ rule all:
     default_target: True
     input:
         f"{DIR}/report.html",
+
+
+# One experiment, by its name, and what it starts from.
+for experiment in STUDY.experiments:
+
+    rule:
+        name:
+            experiment
+        input:
+            experiment_records(STUDY, RUNS, experiment),
+        localrule: True
 
 
 include: "workflow/rules/data.smk"

@@ -17,6 +17,20 @@ from dynamonet.study_baselines import BASELINES, with_baselines
 from dynamonet.study_schema import PUBLISHED, RELEASED, SCRATCH, Experiment, Study
 
 NAME = re.compile(r"[A-Za-z0-9_]+")
+RULES = (
+    *TASKS,
+    "adopt",
+    "all",
+    "check_videos",
+    "download",
+    "measure",
+    "motion",
+    "prepare",
+    "report",
+    "results",
+    "specs",
+)
+"""What else `snakemake NAME` means, so that no experiment can be called that."""
 
 
 def read_config(path: Path) -> dict:
@@ -77,9 +91,9 @@ def _check_names(study: Study) -> None:
     for name in study.checkpoints:
         if name in (SCRATCH, RELEASED, *study.experiments):
             raise UserError(f"checkpoints: {name!r} means something else as an init: use another name")
-    for name in (SCRATCH, RELEASED):
+    for name in (SCRATCH, RELEASED, *RULES):
         if name in study.experiments:
-            raise UserError(f"experiments: {name!r} means something else as an init: use another name")
+            raise UserError(f"experiments: {name!r} means something else: use another name")
     for name in (*TASKS, BASELINES):
         if name in study.models:
             raise UserError(f"models: {name!r} means something else: use another name")

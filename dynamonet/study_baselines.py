@@ -5,7 +5,6 @@ import sys
 from pydantic import ValidationError
 
 from dynamonet.errors import UserError
-from dynamonet.models.card import Clip
 from dynamonet.models.catalogue import OWN, check_options, model_file, model_module, model_names
 from dynamonet.study_schema import BaselinesConfig
 
@@ -32,7 +31,7 @@ def with_baselines(config: dict) -> dict:
         if name in OWN or name in builds or name in settings.leave_out:
             continue
         try:
-            found[name] = _entry(name, settings.clip, {**models, **found})
+            found[name] = _entry(name, settings, {**models, **found})
         except UserError as error:
             broken[name] = str(error)
             print(f"left out: {error}", file=sys.stderr)
@@ -49,7 +48,7 @@ def _models_of(experiment: object) -> list:
     return models if isinstance(models, list) else []
 
 
-def _entry(name: str, clip: Clip | None, models: dict) -> dict:
+def _entry(name: str, settings: BaselinesConfig, models: dict) -> dict:
     """What the study says of the baseline. Raises UserError, naming its file, if it cannot be used."""
     file = model_file(name)
     if not name.isidentifier():
@@ -61,10 +60,10 @@ def _entry(name: str, clip: Clip | None, models: dict) -> dict:
         if (model.get("title") or model_module(model["build"]).CARD.title) == card.title:
             raise UserError(f"{file}: its title {card.title!r} is that of {other}: give it another")
     try:
-        check_options(name, {}, clip or card.clip)
+        check_options(name, {}, settings.clip or card.clip)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
-    return {"build": name, **({} if clip is None else {"clip": clip.model_dump()})}
+    return {"build": name, **settings.model_dump(include={"clip", "recipe_overrides"})}
 
 
 def _expanded(experiment: object, found: dict) -> object:

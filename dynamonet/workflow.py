@@ -73,9 +73,15 @@ def record_paths(study: Study, runs: Expansion) -> list[str]:
     return [
         *(f"{folder}/manifests/{dataset}.json" for dataset in study.datasets),
         *(f"{folder}/measure/{model}.json" for model in study.models),
-        *(f"{folder}/runs/{run}/fit.json" for run in runs.runs),
-        *(
-            f"{folder}/runs/{run}/{'retrieve' if spec.task == 'retrieve' else 'evaluate'}.json"
-            for run, spec in runs.runs.items()
-        ),
+        *(path for run in runs.runs for path in _run_records(study, runs, run)),
     ]
+
+
+def experiment_records(study: Study, runs: Expansion, experiment: str) -> list[str]:
+    """The records of an experiment's runs."""
+    return [path for run in runs.experiments[experiment] for path in _run_records(study, runs, run["run"])]
+
+
+def _run_records(study: Study, runs: Expansion, run: str) -> list[str]:
+    last = "retrieve" if runs.runs[run].task == "retrieve" else "evaluate"
+    return [f"{study.directory}/runs/{run}/{stage}.json" for stage in ("fit", last)]

@@ -1,12 +1,15 @@
 """Studies that take weights as they are, read prepared copies, or change a recipe for a model."""
 
+import re
+
 import pytest
+from tiny_study import ROOT
 
 from dynamonet.errors import UserError
 from dynamonet.expansion import expand
 from dynamonet.models.card import Views
 from dynamonet.spec_files import checkpoint_specs, dataset_spec
-from dynamonet.study import load_study
+from dynamonet.study import RULES, load_study
 
 COPIES = {"folder": "/scratch/copies", "short_side": 64, "crf": 20}
 EVALUATED = {"claim": "as published", "task": "evaluate", "models": ["slow_r50"], "dataset": "kinetics400"}
@@ -130,6 +133,10 @@ def test_a_model_may_have_other_settings_than_the_recipe(tiny):
             lambda s: s["models"]["slow_r50"].update(recipe_overrides={"stepps": 3}),
             "models.slow_r50.recipe_overrides, on recipes.short: stepps: unknown key",
         ),
+        (
+            lambda s: s["experiments"].update(measure=s["experiments"].pop("published")),
+            "experiments: 'measure' means something else: use another name",
+        ),
         (lambda s: s.update(reader="decord"), "reader: Input should be 'pyav' or 'torchcodec'"),
     ],
 )
@@ -142,3 +149,9 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(released, change, said):
         expand(load_study(released))
     assert said in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_no_experiment_can_be_called_like_a_rule():
+    rules = "".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")])
+    named = re.findall(r"^ *(?:rule|use rule \w+ as) (\w+)", rules, re.MULTILINE)
+    assert set(RULES) == set(named)

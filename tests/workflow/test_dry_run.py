@@ -15,6 +15,14 @@ def test_the_demo_is_the_default_and_lists_its_jobs(snakemake, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_one_experiment_and_what_it_starts_from(snakemake):
+    done = snakemake("ucf101", "-n")
+    assert done.returncode == 0, done.stderr
+    said = done.stderr + done.stdout
+    assert "\ntrain dynamonet-ucf101.3-s0" in said and "\ntrain dynamonet-kinetics400.1-s0" in said
+    assert "hmdb51" not in said and "\nresults" not in said
+
+
 def refused(snakemake, *arguments):
     done = snakemake("all", "-n", *arguments)
     assert done.returncode != 0
