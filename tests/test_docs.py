@@ -30,6 +30,16 @@ def test_named_studies_and_make_targets_exist(document):
         assert f"\n{target}:" in makefile, target
 
 
+def test_every_guarantee_names_tests_that_exist():
+    page, named = ROOT / "docs/guarantees.md", 0
+    for file, tests in re.findall(r"\]\((\S+\.py)\): ((?:`\w+`(?:, )?)+)", page.read_text()):
+        source = (page.parent / file).read_text()
+        for test in re.findall(r"`(\w+)`", tests):
+            assert f"\ndef {test}(" in source, f"{file}: {test}"
+            named += 1
+    assert named == page.read_text().count("`test_")
+
+
 def test_the_documented_start_from_a_checkpoint_is_a_study():
     example = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/dynamonet.md").read_text(), re.DOTALL).group(1)
     (spec,) = expand(load_study(yaml.safe_load(example))).runs.values()
