@@ -30,6 +30,20 @@ def test_named_studies_and_make_targets_exist(document):
         assert f"\n{target}:" in makefile, target
 
 
+def test_the_documented_ablation_adds_its_runs_and_no_others():
+    example = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/adding-an-ablation.md").read_text(), re.DOTALL).group(1)
+    demo, change = yaml.safe_load((ROOT / "config/demo.yaml").read_text()), yaml.safe_load(example)
+    before = expand(load_study(demo)).runs
+    after = expand(load_study({**demo, **{key: {**demo[key], **change[key]} for key in change}})).runs
+    assert before.items() <= after.items()
+    new = [after[run] for run in after.keys() - before.keys()]
+    assert sorted({(run.model, run.recipe.prediction_weight) for run in new}) == [
+        ("dynamonet", 10.0),
+        ("filters_7", 3.0),
+    ]
+    assert len(new) == 2 * 3
+
+
 def test_every_guarantee_names_tests_that_exist():
     page, named = ROOT / "docs/guarantees.md", 0
     for file, tests in re.findall(r"\]\((\S+\.py)\): ((?:`\w+`(?:, )?)+)", page.read_text()):
