@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.stage(options) or 0
     except UserError as error:
-        # One that a loader process raised comes with the traceback of that process before it.
-        print(f"error: {str(error).splitlines()[-1]}", file=sys.stderr)
+        # One that a loader process raised comes with that process's traceback, whose last line opens with its type.
+        sentence = re.sub(r"^dynamonet[.\w]+: ", "", str(error).splitlines()[-1])
+        print(f"error: {sentence}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -46,6 +46,13 @@ def claims_table(study: Study) -> Table | None:
     return Table("claims", "Claims", tidy, readable, notes)
 
 
+def claim_runs(study: Study, name: str) -> list[str]:
+    """The runs of both sides of a claim."""
+    claim = study.plan.get("claims")[name]
+    sides = [_select(study, claim[side], f"claim '{name}'")["run"] for side in ("treatment", "control")]
+    return list(dict.fromkeys(pd.concat(sides)))
+
+
 def _judge(study: Study, name: str, claim: dict[str, Any]) -> dict[str, Any]:
     where = f"{study.plan.path}: claim '{name}'"
     if claim["metric"] not in METRICS:

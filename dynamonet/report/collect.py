@@ -54,6 +54,11 @@ class Study:
     def videos(self) -> VideoScores:
         return VideoScores(self.directory)
 
+    @cached_property
+    def grouped_runs(self) -> dict[tuple[str, tuple[str, ...]], dict[tuple, list[str]]]:
+        """What `sources.py` has grouped so far: table and fields -> values of the fields -> runs."""
+        return {}
+
     @property
     def experiments(self) -> dict[str, dict[str, Any]]:
         return self.plan.get("experiments")

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from dynamonet.report.collect import Study
 
@@ -92,3 +95,16 @@ def add_legend(image: Figure) -> None:
             handles.setdefault(label, handle)
     if handles:
         image.legend(handles.values(), handles.keys(), loc="outside right upper", frameon=False)
+
+
+def log_ticks(ax: Axes, values: pd.Series) -> None:
+    """A logarithmic x axis with plain numbers, the more the narrower the range, which would else show none at all."""
+    low, high = values.min() / 1.3, values.max() * 1.3
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    ratio = high / low
+    multiples = range(1, 10) if ratio < 5 else [1, 2, 5] if ratio < 300 else [1]
+    ticks = sorted(m * decade for decade in decades for m in multiples if low <= m * decade <= high)
+    ax.set(xscale="log", xlim=(low, high))
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,48 +1,19 @@
-"""Figures of results: accuracy against cost, ablation, label efficiency and learning curves.
+"""Figures of results: ablation, label efficiency and learning curves.
 
-The first three draw the tidy tables, so that a figure cannot say something else than its table.
+The first two draw the tidy tables, so that a figure cannot say something else than its table.
 """
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from dynamonet.errors import UserError
-from dynamonet.report.collect import Study, init_title, parse_json
-from dynamonet.report.drawing import Drawing, add_legend, panels, style_of
+from dynamonet.records import parse_json
+from dynamonet.report.arms import ARM
+from dynamonet.report.collect import Study, init_title
+from dynamonet.report.drawing import Drawing, add_legend, log_ticks, panels, style_of
 from dynamonet.report.table_files import Table
-from dynamonet.report.tables import ARM
 
 INTERVALS = "Bars: 95 % Student t interval over runs, given from 3 runs."
-
-
-def accuracy_cost_figure(study: Study, accuracy: Table | None) -> Drawing:
-    """One panel per data set: top-1 against GMACs per video on a logarithmic axis."""
-    key, title = "accuracy_cost", "Accuracy against cost"
-    if accuracy is None:
-        return Drawing(key, title, "Omitted: no experiment feeds the accuracy table.")
-    points = accuracy.tidy.assign(gmacs_per_video=accuracy.tidy["model"].map(_gmacs_per_video(study)))
-    unmeasured = points.loc[points["gmacs_per_video"].isna(), "arm"].unique()
-    points = points.dropna(subset=["gmacs_per_video", "top1_mean_percent"])
-    if points.empty:
-        return Drawing(key, title, "Omitted: no model has both an evaluated run and a cost measurement.")
-    datasets = [name for name in study.datasets if name in set(points["dataset"])]
-    image, axes = panels(len(datasets), 3.1, 3.0, list(points["arm"].unique()))
-    for dataset, ax in zip(datasets, axes, strict=True):
-        panel = points[points["dataset"] == dataset]
-        for row in panel.to_dict("records"):
-            style = style_of(study, row["model"], row["init"], panel["init"]) | {"linestyle": "none"}
-            spread = np.nan_to_num(row["top1_sd_percent"])
-            ax.errorbar(row["gmacs_per_video"], row["top1_mean_percent"], spread, **style, capsize=2, label=row["arm"])
-        ax.set(xscale="log", xlabel="GMACs per video", ylabel="Top-1 accuracy (%)")
-        ax.set_title(study.dataset_title(dataset))
-        _log_ticks(ax, panel["gmacs_per_video"])
-    add_legend(image)
-    caption = "Mean over splits and seeds; bars: one standard deviation."
-    if len(unmeasured):
-        caption += f" Not shown, since their cost was not measured: {', '.join(unmeasured)}."
-    return Drawing(key, title, caption, image)
 
 
 def ablation_figure(study: Study, ablation: Table | None) -> Drawing:
@@ -60,13 +31,14 @@ def ablation_figure(study: Study, ablation: Table | None) -> Drawing:
             style = style_of(study, row["model"], row["init"], block["init"]) | {"linestyle": "none"}
             same_arm = (runs[ARM] == [row[key] for key in ARM]).all(axis=1)
             values = runs.loc[same_arm, "top1_percent"].dropna()
-            ax.plot(values, [position] * len(values), "|", color="0.55", markersize=7)
+            ax.barh(position, row["top1_mean_percent"], height=0.66, color=style["color"], alpha=0.35)
+            ax.plot(values, [position] * len(values), "|", color="0.35", markersize=8)
             half = np.nan_to_num(row["top1_ci95_high_percent"] - row["top1_mean_percent"])
             ax.errorbar(row["top1_mean_percent"], position, xerr=half, capsize=3, **style)
         for mean in block.loc[block["arm"] == block["reference"], "top1_mean_percent"]:
             ax.axvline(mean, color="0.6", linewidth=0.8, linestyle=":")
         ax.set_yticks(range(len(block)), block["arm"])
-        ax.set(ylim=(len(block) - 0.5, -0.5), xlabel="Top-1 accuracy (%)")
+        ax.set(ylim=(len(block) - 0.5, -0.5), xlim=(0, None), xlabel="Top-1 accuracy (%)")
         ax.set_title(f"{experiment}: {study.dataset_title(dataset)}")
         ax.grid(visible=False, axis="y")
     caption = f"{INTERVALS} Ticks: single runs. Dotted: the mean of the first arm, the reference."
@@ -95,7 +67,7 @@ def label_efficiency_figure(study: Study, table: Table | None) -> Drawing:
                 ax.errorbar(share_percent, curve["top1_mean_percent"], half, **style, capsize=2, label=label)
         ax.set(xscale="log", xlabel="Share of training labels (%)", ylabel="Top-1 accuracy (%)")
         ax.set_title(study.dataset_title(dataset))
-        _log_ticks(ax, 100 * panel["label_fraction"])
+        log_ticks(ax, 100 * panel["label_fraction"])
     add_legend(image)
     return Drawing(key, title, f"{INTERVALS} Points of equal share are shifted sideways to keep them apart.", image)
 
@@ -128,23 +100,6 @@ def learning_curves_figure(study: Study) -> Drawing:
     add_legend(image)
     caption = "Mean over runs; band: one standard deviation. Only runs with the experiment's most labels."
     return Drawing(key, title, caption, image)
-
-
-def _gmacs_per_video(study: Study) -> dict[str, float]:
-    return {name: record.number("metrics.gmacs_per_video") for name, record in study.measures.items()}
-
-
-def _log_ticks(ax: Axes, values: pd.Series) -> None:
-    """Plain numbers, the more of them the narrower the range, which would else show none at all."""
-    low, high = values.min() / 1.3, values.max() * 1.3
-    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    ratio = high / low
-    multiples = range(1, 10) if ratio < 5 else [1, 2, 5] if ratio < 300 else [1]
-    ticks = sorted(m * decade for decade in decades for m in multiples if low <= m * decade <= high)
-    ax.set_xlim(low, high)
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _read_log(study: Study, run: dict) -> pd.DataFrame | None:

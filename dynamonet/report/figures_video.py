@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -121,7 +120,9 @@ def _grid(rows: list[tuple[str, np.ndarray, dict]], steps: np.ndarray, scales: d
 def _first_arm(study: Study, dataset: str) -> pd.DataFrame | None:
     """The runs of the first model in this data set's accuracy, with all labels and its first start."""
     runs = study.runs_feeding("accuracy").drop_duplicates("run")
-    runs = runs[(runs["dataset"] == dataset) & (runs["task"] == "train") & (runs["state"] == "evaluated")]
+    runs = runs[
+        (runs["dataset"] == dataset) & runs["task"].isin(("train", "evaluate")) & (runs["state"] == "evaluated")
+    ]
     for model in study.models:
         arm = runs[runs["model"] == model]
         if len(arm):
@@ -138,18 +139,12 @@ def _class_names(study: Study, dataset: str) -> list[str]:
 
 def _confusion_counts(study: Study, run: str, classes: int) -> np.ndarray:
     """Videos by true class (row) and predicted class (column)."""
-    path = study.directory / f"runs/{run}/logits.parquet"
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"{path} cannot be read ({error}): evaluate this run again.") from error
-    scores = table.filter(regex=r"^score_\d+$")
-    expected = (study.evaluations[run].get("counts.scored"), classes)
-    if scores.shape != expected or not table["class_index"].between(0, classes - 1).all():
-        raise UserError(f"{path} does not hold {expected[0]} videos of {classes} classes: evaluate this run again.")
-    predicted = scores[[f"score_{index}" for index in range(classes)]].to_numpy().argmax(axis=1)
+    scored, listed = study.videos.of(run), study.evaluations[run].get("counts.scored")
+    if (len(scored.ids), scored.classes) != (listed, classes):
+        path = study.directory / f"runs/{run}/logits.parquet"
+        raise UserError(f"{path} does not hold {listed} videos of {classes} classes: evaluate this run again.")
     counts = np.zeros((classes, classes), dtype=int)
-    np.add.at(counts, (table["class_index"].to_numpy(), predicted), 1)
+    np.add.at(counts, (scored.class_index, scored.predicted), 1)
     return counts
 
 

@@ -6,17 +6,22 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dynamonet.records import Record
 from dynamonet.report.collect import Study
 from dynamonet.report.drawing import DPI, Drawing
+from dynamonet.report.page_failures import study_failures
+from dynamonet.report.page_records import row_records, study_facts
 from dynamonet.report.table_files import Table
 
 CSS_DPI = 96
+SHORT = 12
 VERDICT_CLASSES = {"helps": "helps", "hurts": "hurts", "not distinguishable": "even"}
 
 
 def render_page(
     study: Study, tables: dict[str, Table | None], drawings: list[Drawing], pictures: dict[str, bytes]
 ) -> str:
+    """pictures: the PNG of each drawing that has an image, by its key."""
     environment = Environment(
         loader=PackageLoader("dynamonet.report", "."),
         autoescape=True,
@@ -25,6 +30,7 @@ def render_page(
         lstrip_blocks=True,
     )
     runs = study.runs.drop_duplicates("run")
+    rows = {key: row_records(study, table) for key, table in tables.items() if table is not None}
     return environment.get_template("report.html.j2").render(
         title=study.plan.get("title"),
         description=study.plan.get("description"),
@@ -35,10 +41,12 @@ def render_page(
         runs_stale=int((runs["stale"] != "").sum()),
         claims=_claims(tables["claims"]),
         tables=tables,
+        rows=rows,
+        records=study_facts(study).as_script(rows),
         drawings={drawing.key: drawing for drawing in drawings},
         pictures={key: _picture(png) for key, png in pictures.items()},
-        unusable=_unusable(study),
-        environments=_environments(tables["runs"]),
+        failures=study_failures(study),
+        environments=_environments(study),
     )
 
 
@@ -64,19 +72,19 @@ def _claims(table: Table | None) -> list[dict[str, Any]]:
     return [{"kind": VERDICT_CLASSES.get(verdict, "open"), **row} for verdict, row in zip(verdicts, rows, strict=True)]
 
 
-def _unusable(study: Study) -> list[dict[str, str]]:
-    return [
-        {"dataset": study.dataset_title(name), "id": video["id"], "reason": video["reason"]}
-        for name, manifest in study.manifests.items()
-        for video in manifest.find("counts.unusable") or []
-    ]
+def _environments(study: Study) -> list[dict[str, Any]]:
+    """The distinct machines, package sets and commits that fitted the runs, and how many each did; most first."""
+    counts = Counter(_environment(record) for record in study.fits.values())
+    return [{**dict(environment), "runs": runs} for environment, runs in counts.most_common()]
 
 
-def _environments(runs: Table) -> list[dict[str, Any]]:
-    """The distinct machines and package sets that fitted the runs, and how many each did."""
-    fitted = runs.tidy[runs.tidy["state"] != "planned"]
-    counts = fitted.groupby(["device", "python", "packages"]).size()
-    return [
-        {"device": device, "python": python, "packages": packages, "runs": int(count)}
-        for (device, python, packages), count in counts.items()
-    ]
+def _environment(fit: Record) -> tuple[tuple[str, str], ...]:
+    packages = sorted(fit.get("provenance.packages").items())
+    changes = " with uncommitted changes" if fit.find("provenance.git_dirty") else ""
+    return (
+        ("device", fit.get("provenance.device")),
+        ("platform", fit.find("provenance.platform") or "platform not recorded"),
+        ("python", fit.get("provenance.python")),
+        ("commit", (fit.find("provenance.git_commit") or "not recorded")[:SHORT] + changes),
+        ("packages", "; ".join(f"{name} {version or 'absent'}" for name, version in packages)),
+    )

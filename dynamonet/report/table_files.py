@@ -10,12 +10,16 @@ from dynamonet import files
 from dynamonet.report.statistics import MINIMUM_N, Summary
 
 STALE = "†"
+CHANGED = "‡"
 NOT_APPLICABLE = "–"
 STALE_NOTE = f"{STALE} A record behind this value is stale: the table of runs says why."
+CHANGED_NOTE = (
+    f"{CHANGED} A run is missing since its settings changed, as the table of runs says; the old one is not used."
+)
 NOT_APPLICABLE_NOTE = f"{NOT_APPLICABLE} Not part of the study, or not defined for this model."
 MISSING = "missing"
 NO_INTERVAL = f"n < {MINIMUM_N}"
-SUFFIXES = ("csv", "md", "tex")
+SUFFIXES = ("csv", "md", "tex", "sources.csv")
 
 _TEX = str.maketrans(
     {
@@ -35,6 +39,8 @@ _TEX = str.maketrans(
         "±": r"$\pm$",
         "×": r"$\times$",
         "†": r"\textdagger{}",
+        "‡": r"\textdaggerdbl{}",
+        "→": r"$\rightarrow$",
         "–": "--",
         "−": "$-$",
     }
@@ -63,16 +69,17 @@ class Table:
     def marked_notes(self) -> list[str]:
         """The notes, with those for the marks that occur in a cell."""
         cells = self.readable.to_numpy(dtype=str).ravel()
-        marks = {STALE: STALE_NOTE, NOT_APPLICABLE: NOT_APPLICABLE_NOTE}
+        marks = {STALE: STALE_NOTE, CHANGED: CHANGED_NOTE, NOT_APPLICABLE: NOT_APPLICABLE_NOTE}
         occurring = [
             note
             for mark, note in marks.items()
-            if any(cell == mark or (mark == STALE and mark in cell) for cell in cells)
+            if any(cell == mark or (mark != NOT_APPLICABLE and mark in cell) for cell in cells)
         ]
         return [*self.notes, *occurring]
 
 
 def write_table(table: Table, folder: Path) -> None:
+    """Its CSV, Markdown and LaTeX; which records its cells are from, `sources.py` says."""
     files.write_text(folder / f"{table.key}.csv", table.tidy.to_csv(index=False, float_format="%.6g"))
     files.write_text(folder / f"{table.key}.md", as_markdown(table))
     files.write_text(folder / f"{table.key}.tex", as_latex(table))

@@ -4,21 +4,32 @@ Each function returns None where no experiment of the study feeds its table.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-from dynamonet.errors import UserError
-from dynamonet.report.collect import PSNR_METRICS, Study, init_title
-from dynamonet.report.statistics import MINIMUM_N, PairedDifference, Summary, paired_difference, summarise_runs
-from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, Table, count, interval, mean_sd, number, units
+from dynamonet.report.arms import (
+    ARM,
+    in_brackets,
+    interval_cell,
+    mean_cell,
+    plain_mean_cell,
+    start_notes,
+    summarise_arms,
+)
+from dynamonet.report.collect import PERCENT_METRICS, PSNR_METRICS, Study, init_title
+from dynamonet.report.statistics import MINIMUM_N, PairedDifference, paired_difference
+from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, Table, count, interval, number, units
 
-ARM = ["model", "init", "label_fraction"]
-TOP1 = "top1_percent"
+TOP1, CLASS_MEAN = "top1_percent", "mean_class_accuracy_percent"
 INTERVAL_NOTE = (
     "Intervals: 95 %, Student t over seeds after averaging the splits of a seed, or over splits where there is one "
     f"seed; given from n = {MINIMUM_N}."
+)
+
+BOUNDS_NOTE = (
+    "[lowest, highest], where not every listed video was scored: the value if all that were not scored were wrong, or "
+    "all right; mean over the runs."
 )
 
 
@@ -26,14 +37,15 @@ def accuracy_table(study: Study) -> Table | None:
     runs = study.runs_feeding("accuracy").drop_duplicates("run")
     if runs.empty:
         return None
-    tidy = _tidy(study, runs, ["dataset"], [TOP1, "top5_percent", "mean_class_accuracy_percent"])
+    metrics = [f"{metric}_percent" for metric in PERCENT_METRICS]
+    tidy = summarise_arms(study, runs, ["dataset"], metrics, bounds=metrics)
     columns: dict[tuple[str, str], dict[str, str]] = {("", "Model"): {arm: arm for arm in tidy["arm"]}}
     for row in tidy.to_dict("records"):
         title = study.dataset_title(row["dataset"])
         cells = {
-            "top-1 % (n)": _cell(row, TOP1, 1) + _in_brackets(row),
-            "top-5 %": _mean(row, "top5_percent", 1),
-            "class mean %": _mean(row, "mean_class_accuracy_percent", 1),
+            "top-1 % (n)": mean_cell(row, TOP1, 1) + in_brackets(row) + _bounds(row, TOP1),
+            "top-5 %": plain_mean_cell(row, "top5_percent", 1) + _bounds(row, "top5_percent"),
+            "class mean %": plain_mean_cell(row, CLASS_MEAN, 1) + _bounds(row, CLASS_MEAN),
             "scored": f"{row['videos_scored']}/{row['videos_listed']}" if row["n"] else MISSING,
         }
         for name, cell in cells.items():
@@ -44,9 +56,18 @@ def accuracy_table(study: Study) -> Table | None:
         "Top-1: mean ± standard deviation over splits and seeds; n runs; top-5 and class mean are means; no top-5 "
         "with five classes or fewer.",
         "Scored: videos scored of those officially listed, summed over the runs.",
-        *_start_notes(study, tidy),
+        *([BOUNDS_NOTE] if (tidy["videos_scored"] < tidy["videos_listed"]).any() else []),
+        *start_notes(study, tidy),
     ]
     return Table("accuracy", "Accuracy", tidy, readable, notes)
+
+
+def _bounds(row: dict[str, Any], metric: str) -> str:
+    """What the mean could be at worst and best, where that is not the mean itself."""
+    stem, unit = metric.rsplit("_", 1)
+    bounds = row[f"{stem}_lowest_{unit}"], row[f"{stem}_highest_{unit}"]
+    unscored = row["videos_scored"] < row["videos_listed"]
+    return f" {interval(*bounds, 1)}" if unscored and not math.isnan(bounds[0]) else ""
 
 
 def ablation_table(study: Study) -> Table | None:
@@ -59,7 +80,7 @@ def ablation_table(study: Study) -> Table | None:
     for _, block in runs.sort_index().groupby(["experiment", "dataset"], sort=False):
         arms = [arm for _, arm in block.groupby(ARM, sort=False)]
         differences = [None, *(_difference(arm, arms[0]) for arm in arms[1:])]
-        tidy = _tidy(study, block, ["experiment", "dataset"], [TOP1, "psnr_db"])
+        tidy = summarise_arms(study, block, ["experiment", "dataset"], [TOP1, "psnr_db"])
         tidy = tidy.assign(reference=tidy["arm"].iloc[0])
         blocks.append(tidy.assign(**_difference_columns(differences)))
     tidy = pd.concat(blocks, ignore_index=True)
@@ -76,15 +97,15 @@ def label_efficiency_table(study: Study) -> Table | None:
     runs = study.runs_feeding("label_efficiency").drop_duplicates("run")
     if runs.empty:
         return None
-    tidy = _tidy(study, runs, ["dataset"], [TOP1])
+    tidy = summarise_arms(study, runs, ["dataset"], [TOP1])
     readable = pd.DataFrame(
         {
             "Model": study.model_title(row["model"]),
             "Data set": study.dataset_title(row["dataset"]),
             "Start": init_title(row["init"]),
             "Labels %": f"{100 * row['label_fraction']:g}",
-            "Top-1 %": _cell(row, TOP1, 1),
-            "95 % interval": _interval(row, TOP1, 1),
+            "Top-1 %": mean_cell(row, TOP1, 1),
+            "95 % interval": interval_cell(row, TOP1, 1),
             "n": count(row["n"], row["runs_missing"], row["runs_planned"]),
         }
         for row in tidy.to_dict("records")
@@ -100,13 +121,13 @@ def frame_prediction_table(study: Study) -> Table | None:
         gain_db=runs["psnr_db"] - runs["psnr_copy_db"],
         future_gain_db=runs["psnr_future_db"] - runs["psnr_future_copy_db"],
     )
-    tidy = _tidy(study, runs, ["task", "dataset"], [*PSNR_METRICS, "gain_db", "future_gain_db"])
+    tidy = summarise_arms(study, runs, ["task", "dataset"], [*PSNR_METRICS, "gain_db", "future_gain_db"])
     silent = (tidy["psnr_n"] == 0) & (tidy["n"] > 0)
     notes = [
         "Mean ± standard deviation of the PSNR of frames 2 to T + 1, each predicted from the one before; copy: of "
         "repeating that one. The network has seen frames 2 to T; last gain: that of frame T + 1, which it has not."
     ]
-    notes += _start_notes(study, tidy)
+    notes += start_notes(study, tidy)
     if silent.any():
         names = ", ".join(dict.fromkeys(tidy.loc[silent, "arm"]))
         notes.append(f"Left out, since they predict no frames: {names}.")
@@ -116,98 +137,17 @@ def frame_prediction_table(study: Study) -> Table | None:
     readable = pd.DataFrame(
         {
             "Model": row["arm"],
-            "After": {"pretrain": "pretraining", "train": "training"}[row["task"]],
+            "After": {"pretrain": "pretraining", "train": "training", "evaluate": "no training"}[row["task"]],
             "Data set": study.dataset_title(row["dataset"]),
-            "Prediction dB": _cell(row, "psnr_db", 2),
-            "Copy dB": _cell(row, "psnr_copy_db", 2),
-            "Gain dB": _cell(row, "gain_db", 2),
-            "Last gain dB": _cell(row, "future_gain_db", 2),
+            "Prediction dB": mean_cell(row, "psnr_db", 2),
+            "Copy dB": mean_cell(row, "psnr_copy_db", 2),
+            "Gain dB": mean_cell(row, "gain_db", 2),
+            "Last gain dB": mean_cell(row, "future_gain_db", 2),
             "n": count(row["psnr_n"], row["runs_missing"], row["runs_planned"]),
         }
         for row in tidy.to_dict("records")
     )
     return Table("frame_prediction", "Frame prediction (PSNR)", tidy, readable, notes)
-
-
-def _start_notes(study: Study, tidy: pd.DataFrame) -> list[str]:
-    """Where all models of a data set start alike, their names leave it out: say it here."""
-    starts = tidy.groupby("dataset", sort=False)["init"].agg(["nunique", "first"])
-    shared = starts[(starts["nunique"] == 1) & (starts["first"] != "scratch")]["first"]
-    titles = [f"{study.dataset_title(dataset)} {init_title(init)}" for dataset, init in shared.items()]
-    return [f"Start: {', '.join(titles)}."] if titles else []
-
-
-def _tidy(study: Study, runs: pd.DataFrame, extra_keys: list[str], metrics: list[str]) -> pd.DataFrame:
-    """One row per arm and `extra_keys`, with counts and each metric's summary. Arms are never pooled."""
-    runs = runs.assign(arm=study.arm_labels(runs, extra_keys))
-    repeated = runs.duplicated([*extra_keys, *ARM, "split", "seed"])
-    if repeated.any():
-        raise UserError(
-            f"{study.plan.path}: run {runs.loc[repeated, 'run'].iloc[0]} and another that differs in its recipe only "
-            "would be averaged: let one of their experiments feed the table."
-        )
-    rows = []
-    for keys, group in _groups(runs, [*extra_keys, *ARM]):
-        row = {**keys, "arm": group["arm"].iloc[0], **_counts(group)}
-        for metric in metrics:
-            summary = summarise_runs(group, metric)
-            stem, unit = metric.rsplit("_", 1)
-            row |= {
-                f"{stem}_n": summary.n,
-                f"{stem}_mean_{unit}": summary.mean,
-                f"{stem}_sd_{unit}": summary.sd,
-            }
-            row |= {f"{stem}_ci95_low_{unit}": summary.low, f"{stem}_ci95_high_{unit}": summary.high}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _groups(runs: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    for values, group in runs.groupby(keys, sort=False):
-        yield dict(zip(keys, values, strict=True)), group
-
-
-def _counts(group: pd.DataFrame) -> dict[str, int]:
-    evaluated = group["state"] == "evaluated"
-    return {
-        "n": int(evaluated.sum()),
-        "runs_planned": len(group),
-        "runs_missing": int((~evaluated).sum()),
-        "runs_stale": int((evaluated & (group["stale"] != "")).sum()),
-        "videos_listed": int(group["videos_listed"].sum()),
-        "videos_scored": int(group["videos_scored"].sum()),
-    }
-
-
-def _summary(row: dict[str, Any], metric: str) -> Summary:
-    stem, unit = metric.rsplit("_", 1)
-    low, high = row[f"{stem}_ci95_low_{unit}"], row[f"{stem}_ci95_high_{unit}"]
-    return Summary(row[f"{stem}_n"], row[f"{stem}_mean_{unit}"], row[f"{stem}_sd_{unit}"], low, high)
-
-
-def _cell(row: dict[str, Any], metric: str, decimals: int) -> str:
-    return mean_sd(
-        _summary(row, metric), decimals, row["runs_missing"], row["runs_planned"], stale=row["runs_stale"] > 0
-    )
-
-
-def _in_brackets(row: dict[str, Any]) -> str:
-    return f" ({count(row['n'], row['runs_missing'], row['runs_planned'])})" if row["n"] else ""
-
-
-def _interval(row: dict[str, Any], metric: str, decimals: int) -> str:
-    summary = _summary(row, metric)
-    return interval(summary.low, summary.high, decimals) if summary.n else _absent(row)
-
-
-def _mean(row: dict[str, Any], metric: str, decimals: int) -> str:
-    summary = _summary(row, metric)
-    return number(summary.mean, decimals) if summary.n else _absent(row)
-
-
-def _absent(row: dict[str, Any]) -> str:
-    """A value that no run has: since the runs are missing, or since there is no such value."""
-    return MISSING if row["n"] == 0 else NOT_APPLICABLE
 
 
 def _difference(arm: pd.DataFrame, reference: pd.DataFrame) -> PairedDifference | None:
@@ -232,11 +172,11 @@ def _ablation_cells(study: Study, row: dict[str, Any]) -> dict[str, str]:
         "Experiment": row["experiment"],
         "Data set": study.dataset_title(row["dataset"]),
         "Model": row["arm"],
-        "Top-1 %": _cell(row, TOP1, 1),
-        "95 % interval": _interval(row, TOP1, 1),
+        "Top-1 %": mean_cell(row, TOP1, 1),
+        "95 % interval": interval_cell(row, TOP1, 1),
         "n": count(row["n"], row["runs_missing"], row["runs_planned"]),
         **_difference_cells(row),
-        "PSNR dB": _mean(row, "psnr_db", 2),
+        "PSNR dB": plain_mean_cell(row, "psnr_db", 2),
     }
 
 

@@ -39,6 +39,7 @@ def fairness_table(study: Study) -> Table:
     notes = [
         "Clips seen: optimiser updates × batch; before: in the runs it starts from (released weights: unknown).",
         "A recipe that a model overrides is marked with +; the last column names every setting that differs.",
+        *(f"Left out: {problem}." for problem in (study.plan.find("broken_baselines") or {}).values()),
     ]
     return Table("fairness", "What the rows were given", tidy, readable, notes)
 

@@ -4,9 +4,11 @@ from typing import Any
 
 import pandas as pd
 
-from dynamonet.report.collect import Record, Study
+from dynamonet.records import Record
+from dynamonet.report.collect import Study
+from dynamonet.report.ledger import published_costs
 from dynamonet.report.statistics import summarise
-from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, STALE, Table, count, number
+from dynamonet.report.table_files import CHANGED, MISSING, NOT_APPLICABLE, STALE, Table, count, number
 
 SHORT = 12  # hex digits of a hash that are shown: enough to tell any two apart
 
@@ -17,10 +19,30 @@ COUNTS = {
     "classes": "counts.classes",
     "frames": "counts.frames",
 }
+COSTS = (
+    "gmacs_per_clip",
+    "gmacs_products_per_clip",
+    "gmacs_training_norms_per_clip",
+    "views_per_video",
+    "gmacs_per_video",
+    "parameters_m",
+)
+SPEED = (
+    "latency_ms_median",
+    "latency_ms_p10",
+    "latency_ms_p90",
+    "latency_runs",
+    "clip_peak_memory_mib",
+    "clips_per_s",
+    "batch_size",
+    "peak_memory_mib",
+)
 
 
 def cost_table(study: Study) -> Table:
-    tidy = pd.DataFrame([_cost(study, name) for name in study.models])
+    published = published_costs(study)
+    tidy = pd.DataFrame([{**_cost(study, name), **_published(published, name)} for name in study.models])
+    sources = list(dict.fromkeys(filter(None, tidy["published_source"])))
     readable = pd.DataFrame(
         {
             "Model": row["title"],
@@ -29,10 +51,16 @@ def cost_table(study: Study) -> Table:
             "Views per video": _measured(row, "views_per_video", 0),
             "GMACs per video": _measured(row, "gmacs_per_video", 2),
             "Parameters, M": _measured(row, "parameters_m", 2),
+            "Published GMACs per clip": _published_cell(row, "gmacs_per_clip", sources),
+            "ours, counted so": number(row["published_gmacs_per_clip_ours"], 2),
+            "Published parameters, M": _published_cell(row, "parameters_m", sources),
         }
         for row in tidy.to_dict("records")
     )
-    return Table("cost", "Cost", tidy, readable, _unmeasured(study))
+    notes = _unmeasured(study) + [f"[{place}] {source}" for place, source in enumerate(sources, start=1)]
+    if "*" in "".join(readable.filter(like="Published").to_numpy().ravel()):
+        notes.append("* Of another clip or number of classes than ours: the ledger says which.")
+    return Table("cost", "Cost", tidy, readable, notes)
 
 
 def runtime_table(study: Study) -> Table:
@@ -41,11 +69,7 @@ def runtime_table(study: Study) -> Table:
     readable = pd.DataFrame(
         {
             "Model": row["title"],
-            "Latency ms, median (p10–p90)": _latency(row),
-            "Clips/s": _measured(row, "clips_per_s", 1),
-            "Batch": _measured(row, "batch_size", 0),
-            "Peak memory MiB": _measured(row, "peak_memory_mib", 0),
-            "Device": row["device"] or MISSING,
+            **speed_cells(row),
             "Pretraining s": _fitted(row, "pretraining", "wall_s", 1),
             "Training s": _fitted(row, "training", "wall_s", 1),
             "Training clips/s": _fitted(row, "training", "clips_per_s", 1),
@@ -90,8 +114,8 @@ def runs_table(study: Study) -> Table:
         {
             "Run": row["run"],
             "Experiments": row["experiments"],
-            "State": row["state"] + (STALE if row["stale"] else ""),
-            "Stale because": row["stale"] or NOT_APPLICABLE,
+            "State": row["state"] + (STALE if row["stale"] else CHANGED if row["settings_changed"] else ""),
+            "Stale or missing because": row["stale"] or row["settings_changed"] or NOT_APPLICABLE,
             "Spec": row["spec_sha256"][:SHORT] or NOT_APPLICABLE,
             "Commit": row["git_commit"][:SHORT] or NOT_APPLICABLE,
             "Uncommitted changes": row["git_dirty"] or NOT_APPLICABLE,
@@ -110,7 +134,9 @@ def runs_table(study: Study) -> Table:
 
 def _unmeasured(study: Study) -> list[str]:
     absent = [study.model_title(name) for name in study.models if name not in study.measures]
-    return [f"Missing {len(absent)} of {len(study.models)} measurements: {', '.join(absent)}."] if absent else []
+    notes = [f"Missing {len(absent)} of {len(study.models)} measurements: {', '.join(absent)}."] if absent else []
+    stale = [f"{study.model_title(name)} ({why})" for name, why in study.measured_otherwise.items()]
+    return [*notes, f"Stale measurements: {'; '.join(stale)}."] if stale else notes
 
 
 def _cost(study: Study, name: str) -> dict[str, Any]:
@@ -119,31 +145,34 @@ def _cost(study: Study, name: str) -> dict[str, Any]:
     row |= {"measured": measure is not None, "clip": ""}
     if measure is not None:
         row["clip"] = " × ".join(str(measure.get(f"clip.{part}")) for part in ("frames", "stride", "crop"))
-    for key in ("gmacs_per_clip", "views_per_video", "gmacs_per_video", "parameters_m"):
-        row[key] = measure.number(f"metrics.{key}") if measure else float("nan")
+    for key in COSTS:
+        row[key] = _metric(measure, key)
     return row
+
+
+def _published(published: dict[tuple[str, str], dict[str, Any]], name: str) -> dict[str, Any]:
+    """The tidy columns of what was published of a model's cost; NaN where nothing was of this very network."""
+    row: dict[str, Any] = {"published_source": ""}
+    for metric in ("parameters_m", "gmacs_per_clip"):
+        found = published.get((name, metric))
+        row[f"published_{metric}"] = found["published"] if found else float("nan")
+        row[f"published_{metric}_ours"] = found["ours"] if found else float("nan")
+        row[f"published_{metric}_comparable"] = bool(found) and found["verdict"] != "not comparable"
+        row["published_source"] = found["source"] if found else row["published_source"]
+    return row
+
+
+def _published_cell(row: dict[str, Any], metric: str, sources: list[str]) -> str:
+    value = row[f"published_{metric}"]
+    if pd.isna(value):
+        return NOT_APPLICABLE
+    mark = "" if row[f"published_{metric}_comparable"] else "*"
+    return f"{number(value, 2)}{mark} [{sources.index(row['published_source']) + 1}]"
 
 
 def _runtime(study: Study, name: str) -> dict[str, Any]:
     measure = study.measures.get(name)
-    row: dict[str, Any] = {
-        "model": name,
-        "title": study.model_title(name),
-        "measured": measure is not None,
-        "device": measure.get("provenance.device") if measure else "",
-    }
-    keys = (
-        "latency_ms_median",
-        "latency_ms_p10",
-        "latency_ms_p90",
-        "clips_per_s",
-        "batch_size",
-        "peak_memory_mib",
-    )
-    for key in keys:
-        # Peak memory, say, is null where a device has no counter for it.
-        known = measure is not None and measure.find(f"metrics.{key}") is not None
-        row[key] = measure.number(f"metrics.{key}") if known else float("nan")
+    row: dict[str, Any] = {"model": name, "title": study.model_title(name), **speed_values(measure)}
     runs = study.runs.drop_duplicates("run")
     # Runs with fewer labels are shorter, and not every model has them.
     runs = runs[runs["label_fraction"] == runs["label_fraction"].max()]
@@ -155,6 +184,38 @@ def _runtime(study: Study, name: str) -> dict[str, Any]:
         row[f"{stem}_clips_per_s_mean"] = _mean(fits, "time.clips_per_s")
         row[f"{stem}_data_wait_percent_mean"] = 100 * _mean(fits, "time.data_wait_share")
     return row
+
+
+def speed_values(measure: Record | None) -> dict[str, Any]:
+    """The tidy columns of measured times and memory; empty where the model was not measured."""
+    row: dict[str, Any] = {"measured": measure is not None}
+    row["device"] = measure.get("provenance.device") if measure else ""
+    for key in ("threads", "precision"):
+        row[key] = (measure.find(f"provenance.{key}") or "") if measure else ""
+    for key in SPEED:
+        row[key] = _metric(measure, key)
+    row["batch_size_limit"] = (measure.find("metrics.batch_size_limit") or "") if measure else ""
+    return row
+
+
+def speed_cells(row: dict[str, Any]) -> dict[str, str]:
+    """The readable columns of `speed_values`."""
+    return {
+        "Latency ms, median (p10–p90)": _latency(row),
+        "Runs": _measured(row, "latency_runs", 0),
+        "Memory of a clip MiB": _measured(row, "clip_peak_memory_mib", 0),
+        "Clips/s": _measured(row, "clips_per_s", 1),
+        "Batch": _measured(row, "batch_size", 0),
+        "Memory of the batch MiB": _measured(row, "peak_memory_mib", 0),
+        "Precision": (row["precision"] or NOT_APPLICABLE) if row["measured"] else MISSING,
+        "Device": row["device"] or MISSING,
+    }
+
+
+def _metric(measure: Record | None, key: str) -> float:
+    """NaN where the record has none: peak memory, say, is null where a device has no counter for it."""
+    known = measure is not None and measure.find(f"metrics.{key}") is not None
+    return measure.number(f"metrics.{key}") if known else float("nan")
 
 
 def _mean(records: list[Record], key: str) -> float:
@@ -211,6 +272,7 @@ def _run(study: Study, run: dict[str, Any], experiments: str) -> dict[str, Any]:
         "task": run["task"],
         **{field: run[field] for field in ("model", "dataset", "split", "label_fraction", "init", "seed", "state")},
         "stale": run["stale"],
+        "settings_changed": run["settings_changed"],
         "spec_sha256": fit.get("spec_sha256") if fit else "",
         "git_commit": (fit.find("provenance.git_commit") or "") if fit else "",
         "git_dirty": {True: "yes", False: "no", None: ""}[fit.find("provenance.git_dirty")] if fit else "",

@@ -160,7 +160,7 @@ def test_tables_of_records(tmp_path):
     study = read_study(directory)
     cost = cost_table(study)
     assert cost.readable.set_index("Model").loc["DynamoNet R3D-10"].tolist() == [
-        "16 × 1 × 64", "2.500", "2", "5.00", "14.37"
+        "16 × 1 × 64", "2.500", "2", "5.00", "14.37", "–", "–", "–"
     ]  # fmt: skip
     assert "missing" in cost.readable.set_index("Model").loc["DynamoNet without DMR"].tolist()
     assert cost.notes == ["Missing 1 of 3 measurements: DynamoNet without DMR."]

@@ -1,4 +1,4 @@
-# Tables, figures and report.html, from records alone.
+# Tables, figures and report.html, from records alone. `snakemake --report out.html` shows the page and the figures.
 
 
 rule results:
@@ -6,7 +6,19 @@ rule results:
         spec=f"{DIR}/study.json",
         records=record_paths(STUDY, RUNS),
     output:
-        f"{DIR}/report.html",
+        page=report(
+            f"{DIR}/report.html",
+            caption="../report/page.rst",
+            category="Study",
+            labels={"result": "tables, figures and records"},
+        ),
+        figures=report(
+            directory(f"{DIR}/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     shell:
         "dynamonet report --spec {input.spec:q}"
 
