@@ -2,10 +2,12 @@
 
 from functools import partial
 
-from dynamonet.models.card import Clip
+from dynamonet.models.card import Clip, Views
 
 STAGES = (1, 3, 14)
 """The first block of the second, third and fourth stage: channels and heads double there, height and width halve."""
+# PySlowFast scales the short side to the first of TRAIN_JITTER_SCALES where a test has one crop (datasets/kinetics.py).
+VIEWS = Views(clips=5, crops=1, short_side=256)
 # configs/Kinetics/pytorchvideo/MVIT_B_16x4_CONV.yaml of facebookresearch/SlowFast.
 ADAMW = {
     "optimiser": "adamw",

@@ -49,7 +49,8 @@ def releases(prefix: str = "", **options: object) -> dict[str, Release]:
 def head_kernel(steps: int, crop: int, trained_crop: int = 224) -> tuple[int, int, int]:
     """What a head averages before it classifies: all `steps` in time, and as much space as a clip of the training has.
 
-    Larger crops are classified at several places, and their logits averaged, as the zoo was tested.
+    Larger crops are classified at several places, and their logits averaged, as the functions of pytorchvideo's hub do.
+    The zoo was tested with probabilities averaged over places (`PTVResNet` of PySlowFast's ptv_model_builder.py).
     """
     side = -(-min(crop, trained_crop) // 32)
     return steps, side, side

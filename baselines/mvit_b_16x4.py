@@ -1,8 +1,8 @@
 """MViT-B, 16x4 (Fan et al., ICCV 2021)."""
 
-from baselines._mvit import ADAMW, build_mvit, check
+from baselines._mvit import ADAMW, VIEWS, build_mvit, check
 from baselines._pytorchvideo import releases, zoo_file, zoo_numbers
-from dynamonet.models.card import Clip, ModelCard, Views
+from dynamonet.models.card import Clip, ModelCard
 
 __all__ = ["CARD", "RELEASES", "build", "check"]
 
@@ -10,7 +10,7 @@ CARD = ModelCard(
     title="MViT-B 16x4",
     clip=Clip(frames=16, stride=4, crop=224),
     published=zoo_numbers(78.85, 93.85, 70.80, 36.61, "fvcore"),
-    views=Views(clips=5, crops=1),
+    views=VIEWS,
     recipe_overrides=ADAMW,
     released=zoo_file("MVIT_B_16x4.pyth"),
     source="pytorchvideo.models.vision_transformers",

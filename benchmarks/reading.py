@@ -58,7 +58,7 @@ def rows_of(paths: list[Path], root: Path) -> pd.DataFrame:
     for path in paths:
         info = check_video(path)
         first_pts, step = info.clock or (0, 0)
-        size = dict(frames=info.frames, height=info.height, width=info.width)
+        size = dict(frames=info.frames, height=info.height, width=info.width, file_bytes=path.stat().st_size)
         file = str(path.relative_to(root))
         rows.append(dict(id=file, file=file, path=file, class_index=0, first_pts=first_pts, pts_step=step, **size))
     return pd.DataFrame(rows)

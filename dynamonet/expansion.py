@@ -44,7 +44,7 @@ def _expand_one(study: Study, name: str, parents: dict[str, list[dict]], runs: d
     for model, init, fraction, split, seed in product(
         experiment.models, experiment.init, experiment.label_fractions, splits, study.seeds
     ):
-        parent = _parent(study, name, init, parents[init], model, seed) if init in parents else None
+        parent = _parent(study, name, init, parents[init], model, split, seed) if init in parents else None
         spec = _spec(study, experiment, model, init, parent, fraction, split, seed)
         check_sizes(spec)
         runs[spec.run] = spec
@@ -61,8 +61,18 @@ def _expand_one(study: Study, name: str, parents: dict[str, list[dict]], runs: d
         }
 
 
-def _parent(study: Study, name: str, init: str, candidates: list[dict], model: str, seed: int) -> str:
-    """The one run of experiment `init` with this seed, of this model or of the one it may start from."""
+def _parent(study: Study, name: str, init: str, candidates: list[dict], model: str, split: int, seed: int) -> str:
+    """The one run of experiment `init` with this seed, of this model or of the one it may start from.
+
+    On the same data set it is that of the same split: others were trained on videos that this one is tested on.
+    """
+    dataset = study.experiments[name].dataset
+    candidates = [c for c in candidates if c["dataset"] != dataset or c["split"] == split]
+    if not candidates:
+        raise UserError(
+            f"experiments.{name}.init: {init} has no run on split {split} of {dataset}, and its others saw videos "
+            f"that this split tests on: add the split there, or leave it out of experiments.{name}.splits"
+        )
     for source in (model, study.models[model].init_from):
         found = {c["run"] for c in candidates if c["model"] == source and c["seed"] == seed}
         if len(found) == 1:

@@ -20,7 +20,7 @@ def with_baselines(config: dict) -> dict:
     """
     experiments, models = config.get("experiments"), config.get("models")
     wanted = isinstance(experiments, dict) and any(BASELINES in _models_of(e) for e in experiments.values())
-    if not wanted or not isinstance(models, dict) or not all(isinstance(model, dict) for model in models.values()):
+    if not wanted or not isinstance(models, dict) or not all(map(_is_known, models.values())):
         return config
     try:
         settings = BaselinesConfig.model_validate(config.get("baselines", {}))
@@ -41,6 +41,14 @@ def with_baselines(config: dict) -> dict:
         "experiments": {name: _expanded(experiment, found) for name, experiment in experiments.items()},
         "broken_baselines": broken,
     }
+
+
+def _is_known(model: object) -> bool:
+    """Whether the study's entry of a model names one that is there and can be used."""
+    try:
+        return isinstance(model, dict) and bool(model_module(model.get("build")))
+    except UserError:
+        return False
 
 
 def _models_of(experiment: object) -> list:

@@ -63,9 +63,7 @@ class BaselinesConfig(Frozen):
     """The baselines that an experiment takes by the word `baselines`: every file that no model of the study builds."""
 
     clip: Clip | None = Field(default=None, description="their clip; None: each that of its card")
-    recipe_overrides: dict = Field(
-        default={}, description="settings in the place of a recipe's, for all of them"
-    )
+    recipe_overrides: dict = Field(default={}, description="settings in the place of a recipe's, for all of them")
     leave_out: tuple[str, ...] = Field(default=(), description="files that are not taken")
 
 

@@ -1,8 +1,11 @@
+import sys
+
 import pytest
 
 from dynamonet.errors import UserError
 from dynamonet.expansion import expand
 from dynamonet.models import catalogue
+from dynamonet.published import read_ledger
 from dynamonet.study import load_study
 
 SOURCE = """
@@ -26,12 +29,16 @@ def files(tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "BASELINES", folder)
     monkeypatch.setattr(baselines, "__path__", [str(folder)])
 
+    written = []
+
     def write(**sources: str) -> None:
         for name, source in sources.items():
-            monkeypatch.delitem(__import__("sys").modules, f"baselines.{name}", raising=False)
             (folder / f"{name}.py").write_text(source)
+            written.append(f"baselines.{name}")
 
-    return write
+    yield write
+    for module in written:
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture
@@ -78,6 +85,11 @@ def test_a_file_that_is_named_or_left_out_does_not_join(files, study):
             SOURCE.format(title="N").replace("4, stride", "6, stride"),
             "baselines/new.py: model 'new': clip.frames is 6",
         ),
+        (
+            "new",
+            SOURCE.format(title="N").replace("check(clip)", "check(clip, width)"),
+            "baselines/new.py: baselines/new.py: its check(clip, **options) fails: TypeError",
+        ),
         ("dynamonet", SOURCE.format(title="N"), None),
     ],
 )
@@ -93,11 +105,29 @@ def test_a_broken_file_is_said_in_one_sentence_and_breaks_nothing_else(files, st
     assert load_study(study).broken_baselines["new"].startswith(said)
 
 
-def test_a_broken_file_that_is_asked_for_is_refused(files, study):
-    files(new="CARD = (")
+def test_a_broken_file_that_is_asked_for_is_refused(files, study, capsys):
+    files(good=SOURCE.format(title="Good"), new="CARD = (")
     study["models"]["new"] = {"build": "new"}
     with pytest.raises(UserError, match=r"models.new: baselines/new.py does not import"):
         load_study(study)
+    assert not capsys.readouterr().err, "no other file is to blame"
+
+
+def test_a_broken_file_leaves_the_numbers_on_the_cards_of_others(files, tmp_path):
+    number = 'published=(dict(metric="parameters_m", value=1.0, source="here"),), source='
+    files(good=SOURCE.format(title="Good").replace("source=", number), new="CARD = (")
+    ledger = tmp_path / "claims.yaml"
+    ledger.write_text("tolerances: {parameters_m: 1}\npublished: {}\n")
+    assert set(read_ledger(ledger).published) == {"good.parameters_m"}
+
+
+@pytest.mark.parametrize("entry", [{}, {"build": ["new"]}, {"build": "nothing"}])
+def test_an_entry_that_names_no_model_is_refused(files, study, capsys, entry):
+    files(good=SOURCE.format(title="Good"))
+    study["models"]["wrong"] = entry
+    with pytest.raises(UserError, match=r"models\.wrong"):
+        load_study(study)
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,21 @@ def test_a_run_is_evaluated_under_other_views_without_training(tiny):
     assert trained[spec.init].views != spec.views
 
 
+@pytest.mark.parametrize("task", ["evaluate", "retrieve", "train"])
+def test_on_one_data_set_a_run_starts_from_a_run_of_its_own_split(tiny, task):
+    tiny["experiments"]["ucf101"] |= {"init": ["scratch"], "models": ["dynamonet"]}
+    again = {**EVALUATED, "task": task, "models": ["dynamonet"], "dataset": "ucf101", "init": ["ucf101"]}
+    tiny["experiments"]["again"] = {**again, "recipe": "short"} if task == "train" else again
+    runs = expand(load_study(tiny)).runs
+    found = {(spec.split, runs[spec.init].split) for spec in runs.values() if spec.init in runs}
+    assert found >= {(1, 1), (2, 2), (3, 3)} and all(own == parents for own, parents in found)
+    tiny["experiments"]["ucf101"]["splits"] = [1]
+    with pytest.raises(UserError, match=r"experiments.again.init: ucf101 has no run on split 2 of ucf101, and its oth"):
+        expand(load_study(tiny))
+    tiny["experiments"]["again"]["splits"] = [1]
+    expand(load_study(tiny))
+
+
 def test_copies_are_part_of_a_run_and_their_folder_is_not(tiny):
     plain = run_of(tiny, "ucf101")
     tiny["datasets"]["ucf101"]["copies"] = dict(COPIES)

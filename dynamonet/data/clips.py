@@ -17,6 +17,7 @@ from dynamonet.data.device_batch import Finish, Pieces
 from dynamonet.data.flow import StoredFlow
 from dynamonet.data.sampling import ShortVideos, epoch_order, generator, random_clip, uniform_clips
 from dynamonet.data.seeking import FrameClock
+from dynamonet.data.video import VideoError
 from dynamonet.data.video import reader as reader_called
 from dynamonet.errors import UserError
 
@@ -57,7 +58,7 @@ class _Rows:
         self.files_root, self.device = Path(files_root), device
         self.read_frames = reader_called(reader)
         self.ids = rows["id"].tolist()
-        self.files = rows["file"].tolist()
+        self.files, self.file_bytes = rows["file"].tolist(), rows["file_bytes"].tolist()
         self.class_indices = rows["class_index"].tolist()
         self.video_frames = rows["frames"].tolist()
         self.clocks = list(zip(rows["first_pts"].tolist(), rows["pts_step"].tolist(), strict=True))
@@ -69,13 +70,30 @@ class _Rows:
         return len(self.ids)
 
     def read(self, row: int, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | slice]:
-        """Frames uint8 (n, H, W, 3) of a video, and the places among them of those asked for."""
+        """Frames uint8 (n, H, W, 3) of a video, and the places among them of those asked for.
+
+        Raises VideoError, which names the video's file and id, if it breaks or has changed since it was prepared.
+        """
         path, clock = self.files_root / self.files[row], FrameClock(*self.clocks[row])
-        if self.decoded is None:
-            return self.read_frames(path, indices, clock=clock if clock.step else None), slice(None)
-        if row not in self.decoded:
-            self.decoded[row] = self.read_frames(path, range(self.video_frames[row]))
+        try:
+            if self.decoded is None:
+                self._refuse_changed(row, path)
+                return self.read_frames(path, indices, clock=clock if clock.step else None), slice(None)
+            if row not in self.decoded:
+                self._refuse_changed(row, path)
+                self.decoded[row] = self.read_frames(path, range(self.video_frames[row]))
+        except VideoError as error:
+            raise VideoError(path, f"({self.ids[row]}) {error.reason}") from error
         return self.decoded[row], indices
+
+    def _refuse_changed(self, row: int, path: Path) -> None:
+        # By its size alone, which costs next to nothing: times change when a data set is moved.
+        try:
+            found = path.stat().st_size
+        except OSError as error:
+            raise VideoError(path, f"cannot be opened ({error.strerror})") from error
+        if found != self.file_bytes[row]:
+            raise VideoError(path, f"has {found} bytes, and had {self.file_bytes[row]} when it was prepared")
 
     def sample(
         self, row: int, indices: np.ndarray, boxes: Callable[[int, int], Sequence[Box]], crop: int, **rest

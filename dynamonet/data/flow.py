@@ -50,7 +50,7 @@ class StoredFlow:
             if abs(np.log(shape[1] / shape[2] * size[1] / size[0])) > SHAPE_TOLERANCE:
                 raise UserError(
                     f"{self.paths[row]} holds fields of {shape[1]} x {shape[2]} pixels, unlike the video's frames of "
-                    f"{size[0]} x {size[1]}: write it again"
+                    f"{size[0]} x {size[1]}: remove it and write it again"
                 )
 
     def cut(
@@ -81,11 +81,13 @@ class StoredFlow:
             raise UserError(f"{path} is missing or no .npy file ({reason}): write it with `dynamonet flow`") from error
         if fields.dtype != np.uint8 or fields.ndim != 4 or fields.shape[3] != 2 or 0 in fields.shape[1:]:
             raise UserError(
-                f"{path} holds {fields.dtype} {fields.shape}, not uint8 (frames - 1, height, width, 2): write it again"
+                f"{path} holds {fields.dtype} {fields.shape}, not uint8 (frames - 1, height, width, 2): remove it and "
+                "write it again"
             )
         if len(fields) != needed:
             raise UserError(
-                f"{path} holds {len(fields)} fields, its video of {needed + 1} frames needs {needed}: write it again"
+                f"{path} holds {len(fields)} fields, its video of {needed + 1} frames needs {needed}: remove it and "
+                "write it again"
             )
         return fields
 

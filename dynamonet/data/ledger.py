@@ -6,6 +6,7 @@ value; a key holds what the value depends on (a file's path, size and time of ch
 a line is true for ever and nothing is taken back.
 """
 
+import errno
 import json
 import os
 import socket
@@ -29,7 +30,10 @@ class Ledger:
         """All that is known. Raises UserError for a file that holds anything but whole lines and a torn last one."""
         known = {}
         for path in sorted(self.folder.glob("*.jsonl")):
-            *lines, _torn = path.read_bytes().split(b"\n")
+            try:
+                *lines, _torn = path.read_bytes().split(b"\n")
+            except OSError as error:
+                raise UserError(f"{path} cannot be read ({error.strerror}); make it readable.") from None
             for number, line in enumerate(lines, start=1):
                 try:
                     key, value = json.loads(line)
@@ -41,14 +45,23 @@ class Ledger:
         return known
 
     def write(self, key: Key, value: Any) -> None:
-        """Add a line, which stays if this process is killed as soon as this returns."""
-        if self._file is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.jsonl"
-            self._file = (self.folder / name).open("xb", buffering=0)
+        """Add a line, which stays if this process is killed as soon as this returns.
+
+        Raises UserError where the folder cannot be written.
+        """
         line = json.dumps([key, value], allow_nan=False).encode() + b"\n"
-        if self._file.write(line) != len(line):
-            raise UserError(f"{self._file.name} could not be written; make room on its disk.")
+        try:
+            if self._file is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.jsonl"
+                self._file = (self.folder / name).open("xb", buffering=0)
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise UserError(
+                f"{self.folder} cannot be written ({error.strerror}); mend that, and start again: what is checked"
+                " stays known."
+            ) from None
 
     def close(self) -> None:
         if self._file is not None:

@@ -12,7 +12,12 @@ from typing import NamedTuple
 from dynamonet.data import layouts
 from dynamonet.errors import UserError
 
-VIDEO_SUFFIXES = frozenset((".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"))
+VIDEO_SUFFIXES = frozenset(
+    (
+        *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv"),
+        *(".ts", ".vob", ".webm", ".wmv"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ LISTED_COLUMNS = ("id", "path", "class_index", "group")
 """Before the columns split_1 and so on."""
 CHECKED_COLUMNS = (
     *("frames", "width", "height", "fps", "duration_s", "first_pts", "pts_step", "bytes", "sha256"),
-    *("status", "reason", "file", "file_sha256"),
+    *("status", "reason", "file", "file_bytes", "file_sha256"),
 )
 
 
@@ -33,9 +33,9 @@ class Manifest:
     - bytes, sha256, fps, duration_s: of the listed file; the last two from its header;
     - status: "ok", "missing", "undecodable", or "duplicate" for a training video whose content is that of a test
       video of the same split; reason: why it is not "ok";
-    - file (relative to `files_root`), file_sha256, frames, width, height (pixels, upright), first_pts, pts_step (frame
-      n is shown at first_pts + n * pts_step, in the stream's time base; 0: not known to be regular): the file that is
-      read, which is the listed one or, if `copies` is not None, its prepared copy.
+    - file (relative to `files_root`), file_bytes, file_sha256, frames, width, height (pixels, upright), first_pts,
+      pts_step (frame n is shown at first_pts + n * pts_step, in the stream's time base; 0: not known to be regular):
+      the file that is read, which is the listed one or, if `copies` is not None, its prepared copy.
     """
 
     def __init__(

@@ -39,7 +39,7 @@ def prepare(
 
     What a ledger under `checked` knows of unchanged files is not done again. With `shard` = (i, n), i from 1 to n,
     only the i-th, (i + n)-th... listed video is checked and copied, and no manifest written. `announce` is told what
-    the copies will take before the first is made.
+    the copies will take before the first is made, and of every unusable video where there are too many.
 
     Raises UserError, and writes no manifest, if a group of videos is divided between training and test, if more than
     `max_unusable` listed videos are missing, do not decode or are training videos with the content of a test video, or
@@ -58,7 +58,7 @@ def prepare(
         return count_shard(survey)
     rows = with_duplicates(_rows(listing, survey.findings), listing.splits)
     manifest = Manifest(rows, layout, root, listing.classes, copies_folder, copies)
-    _refuse_unusable(manifest, max_unusable)
+    _refuse_unusable(manifest, max_unusable, announce)
     _refuse_empty_classes(manifest)
     manifest.save(out)
     return count(manifest, survey)
@@ -85,20 +85,22 @@ def _checked_columns(path: str, finding: Finding) -> dict:
     columns = FACTS | (finding.facts or {}) | dict(status=finding.status, reason=finding.reason)
     columns["bytes"] = finding.seen.bytes if finding.seen else 0
     if not finding.copy_file:
-        return columns | dict(file=path, file_sha256=columns["sha256"])
-    columns |= dict(file=finding.copy_file, file_sha256="")
+        return columns | dict(file=path, file_bytes=columns["bytes"], file_sha256=columns["sha256"])
+    columns |= dict(file=finding.copy_file, file_bytes=0, file_sha256="")
     if finding.copy is None:
         return columns
     for name in ("frames", "width", "height", "first_pts", "pts_step"):
         columns[name] = finding.copy[name]
-    return columns | dict(file_sha256=finding.copy["sha256"])
+    return columns | dict(file_bytes=finding.copy["bytes"], file_sha256=finding.copy["sha256"])
 
 
-def _refuse_unusable(manifest: Manifest, max_unusable: int) -> None:
+def _refuse_unusable(manifest: Manifest, max_unusable: int, announce: Announce) -> None:
     unusable = manifest.rows[manifest.rows["status"] != "ok"]
     if len(unusable) > max_unusable:
+        for row in unusable.itertuples():
+            announce(f"{row.status}: {row.path}: {row.reason}")
         named = "; ".join(f"{row.path}: {row.reason}" for row in unusable.head(MESSAGE_FILES).itertuples())
-        rest = f"; and {len(unusable) - MESSAGE_FILES} more" if len(unusable) > MESSAGE_FILES else ""
+        rest = f"; and {len(unusable) - MESSAGE_FILES} more, all named above" if len(unusable) > MESSAGE_FILES else ""
         raise UserError(
             f"{len(unusable)} of {len(manifest.rows)} listed videos under {manifest.root} are unusable"
             f" ({named}{rest}); replace them or raise max_unusable, which is {max_unusable}."

@@ -13,16 +13,19 @@ from torchcodec.decoders import VideoDecoder
 from dynamonet.data import video
 from dynamonet.data.seeking import FrameClock
 
+EXACT_CODECS = ("h264", "hevc", "vp8", "vp9", "av1")
+"""Codecs whose standards leave no pixel open. MPEG-4 pictures, such as XviD's, differ by rounding between FFmpegs."""
+
 
 def read_frames(path: Path, indices: Sequence[int], clock: FrameClock | None = None) -> np.ndarray:
-    """As `dynamonet.data.video.read_frames`, and by it where the file has no clock or TorchCodec does not keep to it.
+    """As `dynamonet.data.video.read_frames`, to the byte.
 
-    The frames are the same for H.264. MPEG-4 pictures can differ by rounding, as between versions of FFmpeg.
+    By that reader too, where the file has no clock or another codec, or TorchCodec does not keep to the clock.
     """
     wanted, position = video.distinct(indices)
     images = None if clock is None else _decoded(path, wanted)
     if images is None:
-        return video.read_frames(path, indices)
+        return video.read_frames(path, indices, clock)
     return images if np.array_equal(position, np.arange(len(wanted))) else images[position]
 
 
@@ -32,6 +35,8 @@ def _decoded(path: Path, wanted: np.ndarray) -> np.ndarray | None:
         # "approximate" computes times from the frame rate rather than reading all packets; the result is checked.
         decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="approximate")
         metadata = decoder.metadata
+        if metadata.codec not in EXACT_CODECS:
+            return None
         batch = decoder.get_frames_at(wanted.tolist())
     except (RuntimeError, IndexError, ValueError):
         return None

@@ -23,10 +23,15 @@ PYAV_ERRORS = (av.FFmpegError, OSError, ValueError, IndexError)
 
 
 class VideoError(UserError):
-    """A video that cannot be read as asked; `reason` is the part of the message without the path."""
+    """A video that cannot be read as asked; `reason` is the part of the message without the path.
 
-    def __init__(self, path: Path, reason: str):
-        super().__init__(f"Video {path} {reason}; replace it, or prepare the data set again.")
+    With one argument, that is the message: a DataLoader makes it so of one that a worker has raised.
+    """
+
+    def __init__(self, path: Path | str, reason: str | None = None):
+        super().__init__(
+            str(path) if reason is None else f"Video {path} {reason}; replace it, or prepare the data set again."
+        )
         self.path, self.reason = path, reason
 
     def __reduce__(self):

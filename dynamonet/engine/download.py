@@ -51,10 +51,13 @@ def verify(where: CheckpointSpec) -> str:
         write_text(pin, f"{found}  {path.name}\n")  # in the format of sha256sum
     expected = where.sha256 or where.sha256_prefix or pin.read_text().split()[0]
     if not found.startswith(expected):
-        says = "it was" if where.sha256 is None and where.sha256_prefix is None else "it should be"
+        if where.sha256 or where.sha256_prefix:
+            says, or_else = "it should be", "correct the checksum"
+        else:
+            says, or_else = "it was", f"remove {pin} if this is the right one"
         raise UserError(
             f"checkpoint {where.checkpoint}: the SHA-256 of {path} is {found[:12]}, {says} {expected[:12]}; remove the "
-            "file and get it again, or correct the checksum"
+            f"file and get it again, or {or_else}"
         )
     return found
 

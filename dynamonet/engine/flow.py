@@ -32,7 +32,8 @@ def store_flow(spec_path: Path, variant: str) -> None:
     world = World.of(os.environ)
     device = prepare_device(torch.get_num_threads(), world.local_rank)
     raft = Raft(variant)
-    usable = manifest.rows[(manifest.rows["status"] == "ok") & (manifest.rows["frames"] > 1)]
+    # A "duplicate" is left out of one split's training, and used in others.
+    usable = manifest.rows[manifest.rows["status"].isin(["ok", "duplicate"]) & (manifest.rows["frames"] > 1)]
     own = list(zip(usable["path"], usable["frames"], strict=True))[world.rank :: world.size]
     with world.progress(f"flow {spec.dataset}") as report:
         for done, (video, frames) in enumerate(own, start=1):

@@ -20,10 +20,11 @@ def initialise_from_release(net: nn.Module, spec: RunSpec, study_dir: Path) -> d
     """Start from the checkpoint that the run's spec names; the study says where it lies.
 
     Each part of the network that the checkpoint has, it must have whole, apart from what no file of its format has;
-    the other parts stay as they are, and so does the classifier, unless the study asks for the checkpoint's. Returns
-    a description for the run's record: `fresh` are the parameters that the checkpoint does not give, `left_out` those
-    of it that are not used.
-    Raises UserError if the file is absent, another one, no checkpoint of its format, or another architecture's.
+    the other parts stay as they are, and so does the classifier, unless the study asks for the checkpoint's. A run
+    that is evaluated as it is must have every part from it. Returns a description for the run's record: `fresh` are the
+    parameters that the checkpoint does not give, `left_out` those of it that are not used.
+    Raises UserError if the file is absent, another one, no checkpoint of its format, another architecture's, or, where
+    its classifier is taken, one of another number of classes.
     """
     checkpoint = spec.checkpoint
     where = read_spec(CheckpointSpec, study_dir / "checkpoints" / f"{checkpoint.name}.spec.json")
@@ -37,7 +38,8 @@ def initialise_from_release(net: nn.Module, spec: RunSpec, study_dir: Path) -> d
         )
     released = read_release(path, checkpoint, release)
     own = net.state_dict()
-    fresh = set() if checkpoint.classifier else head_keys(spec)
+    heads = head_keys(spec)
+    fresh = set() if checkpoint.classifier else heads
     state = {key: tensor for key, (_, tensor) in released.items() if key not in fresh}
     parts = {key.partition(".")[0] for key in state}
     differences = unmatched(own, state)
@@ -45,13 +47,21 @@ def initialise_from_release(net: nn.Module, spec: RunSpec, study_dir: Path) -> d
         key
         for key in differences["missing"]
         if key not in fresh
-        and key.partition(".")[0] in parts
         and not key.endswith(COUNTER)
-        and not any(part in key for part in release.lacks)
+        and (
+            spec.task == "evaluate"
+            or (key.partition(".")[0] in parts and not any(part in key for part in release.lacks))
+        )
     ]
+    resized = differences["of another shape"]
+    if resized and heads.issuperset(resized):
+        raise UserError(
+            f"{path} classifies {len(state[resized[0]])} classes, and data set {spec.dataset} has "
+            f"{len(own[resized[0]])}: evaluate it on the data set that it was trained on, or train from it"
+        )
     problems = {
         "missing in the file": missing,
-        "of another shape there": differences["of another shape"],
+        "of another shape there": resized,
         "unknown to the model": differences["unknown"],
     }
     for kind, keys in problems.items():

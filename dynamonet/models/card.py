@@ -71,7 +71,7 @@ class ReleasedFile(Frozen):
 class ModelCard(Frozen):
     """Description of one model, independent of any study."""
 
-    title: str = Field(description="name in tables and figures")
+    title: str = Field(min_length=1, description="name in tables and figures")
     clip: Clip = Field(description="the published clip; a study may ask for a smaller one")
     extra_frames: int = Field(
         default=0, ge=0, le=1, description="frames read after the clip: 1 if the last prediction needs its target"

@@ -41,7 +41,7 @@ def model_module(name: str) -> ModuleType:
         module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
     except ValidationError as error:
         raise UserError(f"{file} does not import: {error.title}: {first_problem(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{file} does not import: {reason}") from error
     if not isinstance(getattr(module, "CARD", None), ModelCard):
@@ -127,7 +127,7 @@ def check_options(name: str, options: dict, clip: Clip) -> dict:
     An option has its default's type; where that is None it may be anything that a study file can hold. A list is
     given to `build` as a tuple where the default is one. What else there is to check, with this clip and before
     anything is built, the module's own `check(clip, **options)` does, if it has one: it gets all options and raises
-    ValueError. Raises UserError naming the option.
+    ValueError. Raises UserError naming the option, or the module's file if its check fails in another way.
     """
     defaults = default_options(name)
     accepted = {}
@@ -146,6 +146,9 @@ def check_options(name: str, options: dict, clip: Clip) -> dict:
             check(clip, **{**defaults, **accepted})
         except ValueError as error:
             raise UserError(f"model {name!r}: {error}") from error
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(f"{model_file(name)}: its check(clip, **options) fails: {reason}") from error
     return accepted
 
 

@@ -13,10 +13,11 @@ from dynamonet.models.card import KINETICS_MEAN, KINETICS_STD
 class Release(NamedTuple):
     """One format, as one model takes it.
 
-    entry: where in the saved mapping the parameters are; None if they are the mapping. own_key: from a parameter's name there to its name in the
-    model's network; a name that the network lacks stands for what it does not take. lacks: what is in the names of
-    parameters that no file of the format has, in parts of the network that it has otherwise; they start fresh.
-    options: for options of the model, the values with which it is the network that the files were trained for.
+    entry: where in the saved mapping the parameters are; None if they are the mapping. own_key: from a parameter's name
+    there to its name in the model's network; a name that the network lacks stands for what it does not take. lacks:
+    what is in the names of parameters that no file of the format has, in parts of the network that it has otherwise;
+    they start fresh. options: for options of the model, the values with which it is the network that the files were
+    trained for.
     """
 
     entry: str | None

@@ -74,7 +74,9 @@ def write_sound(path):
 def test_broken_files_are_named_and_counted_and_nothing_hangs(mixed, tmp_path, monkeypatch):
     monkeypatch.setattr(checking, "examine", stuck_checks.examine)
     monkeypatch.setattr(checking_pool, "PATIENCE_S", 2.0)
-    message = refused(mixed, tmp_path / "m.parquet", max_unusable=len(BROKEN) - 1, workers=2)
+    said = []
+    message = refused(mixed, tmp_path / "m.parquet", max_unusable=len(BROKEN) - 1, workers=2, announce=said.append)
+    assert len(said) == len(BROKEN) and all(any(f": wave/{name}: " in line for line in said) for name in BROKEN)
     assert f"{len(BROKEN)} of {5 + len(GOOD) + len(BROKEN)} listed videos" in message and "and 8 more" in message
     counts = prepare("folder", mixed, tmp_path / "m.parquet", max_unusable=len(BROKEN), workers=2)
     # What a file is stays known; what may have been an accident is tried again.

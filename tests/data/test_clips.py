@@ -2,6 +2,7 @@ import subprocess
 import sys
 from functools import partial
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,11 +29,12 @@ def root(tmp_path_factory, barcodes):
 
 
 @pytest.fixture(scope="module")
-def rows():
+def rows(root):
     return pd.DataFrame(
         dict(
             id=[f"video {number}" for number in range(4)],
             file=[f"{number}.mp4" for number in range(4)],
+            file_bytes=[(root / f"{number}.mp4").stat().st_size for number in range(4)],
             class_index=[0, 1, 2, 3],
             frames=FRAMES,
             width=96,
@@ -43,8 +45,9 @@ def rows():
     )
 
 
-def one_row(**columns) -> pd.DataFrame:
-    return pd.DataFrame([dict(class_index=0, first_pts=0, pts_step=0) | columns])
+def one_row(path: Path, **columns) -> pd.DataFrame:
+    about = dict(file=path.name, file_bytes=path.stat().st_size, class_index=0, first_pts=0, pts_step=0)
+    return pd.DataFrame([about | columns])
 
 
 def scaled(*scales):
@@ -137,7 +140,7 @@ def test_classes_are_found_by_name_and_an_unknown_one_is_refused():
 
 @pytest.mark.parametrize(("short_videos", "expected"), [("loop", [0, 2, 4, 0, 2]), ("pad", [0, 2, 4, 5, 5])])
 def test_the_clip_of_a_short_video_is_looped_or_padded(root, short_videos, expected):
-    rows = one_row(id="short", file="0.mp4", frames=6, width=96, height=64)
+    rows = one_row(root / "0.mp4", id="short", frames=6, width=96, height=64)
     frames = EvalClips(rows, root, ClipShape(6, 1, 64), 1, 1)[0]["video"][0]
     shape = ClipShape(4, 2, 64, extra_frames=1, short_videos=short_videos)
     assert torch.equal(EvalClips(rows, root, shape, 1, 1)[0]["video"][0], frames[:, expected])
@@ -145,8 +148,33 @@ def test_the_clip_of_a_short_video_is_looped_or_padded(root, short_videos, expec
     assert torch.equal(training[0, 0]["video"], frames[:, expected])
 
 
+@pytest.mark.parametrize("part", ["training", "test"])
+@pytest.mark.parametrize(
+    ("change", "workers", "said"),
+    [
+        (lambda content: content + b"x", 0, " bytes, and had "),
+        (lambda content: b"", 0, "has 0 bytes, and had "),
+        (lambda content: content[:-500] + bytes(500), 1, "has fewer than the 40 frames asked for"),
+        (None, 0, "cannot be opened (No such file or directory)"),
+    ],
+    ids=["longer", "empty", "damaged", "gone"],
+)
+def test_a_file_that_breaks_or_changes_after_its_preparation_is_named(part, change, workers, said, root, tmp_path):
+    path = tmp_path / "b.mp4"
+    path.write_bytes((root / "0.mp4").read_bytes())
+    rows = one_row(path, id="wave/b", frames=FRAMES, width=96, height=64)
+    path.write_bytes(change(path.read_bytes())) if change else path.unlink()
+    shape = ClipShape(FRAMES, 1, 64)
+    clips = TrainClips(rows, tmp_path, shape, 0) if part == "training" else EvalClips(rows, tmp_path, shape, 1, 1)
+    with pytest.raises(UserError) as refusal:
+        list(DataLoader(clips, sampler=[(0, 0) if part == "training" else 0], num_workers=workers))
+    sentence = str(refusal.value).splitlines()[-1]
+    assert f"Video {path} (wave/b) " in sentence and said in sentence
+    assert sentence.endswith("; replace it, or prepare the data set again.")
+
+
 def test_a_view_shows_the_crop_of_the_scaled_frame(root):
-    rows = one_row(id="video", file="0.mp4", frames=FRAMES, width=96, height=64)
+    rows = one_row(root / "0.mp4", id="video", frames=FRAMES, width=96, height=64)
     views = EvalClips(rows, root, ClipShape(1, 1, 48), 1, 3, short_side=64)[0]["video"]
     centre = read_frames(root / "0.mp4", [(FRAMES - 1) // 2])[0, 8:56]
     for view, left in zip(views, (0, 24, 48), strict=True):
@@ -178,7 +206,7 @@ def test_three_crops_are_both_ends_and_the_centre(size, tmp_path):
     height, width = size
     ramp = np.add.outer(np.arange(height), np.arange(width))[..., None].repeat(3, 2).astype(np.uint8)
     encode(tmp_path / "ramp.mp4", [ramp] * 4, "h264", 25)
-    rows = one_row(id="ramp", file="ramp.mp4", frames=4, width=width, height=height)
+    rows = one_row(tmp_path / "ramp.mp4", id="ramp", frames=4, width=width, height=height)
     views = EvalClips(rows, tmp_path, ClipShape(2, 1, 64), clips=1, crops=3)[0]["video"]
     corners = views[:, 0, 0, 8, 8].int() - 16
     assert ((corners - torch.tensor([0, 16, 32])).abs() <= 3).all()
@@ -197,11 +225,11 @@ def test_evaluation_views_are_clips_times_crops(rows, root, barcodes):
 
 def test_torchvision_is_slow_to_import_and_not_needed(root):
     code = """
-import sys, pandas as pd
+import pathlib, sys, pandas as pd
 from dynamonet.data.clips import ClipShape, EvalClips
-rows = pd.DataFrame(
-    dict(id=["0"], file=["0.mp4"], class_index=[0], frames=[40], width=[96], height=[64], first_pts=[0], pts_step=[0])
-)
+size = pathlib.Path(sys.argv[1], "0.mp4").stat().st_size
+row = dict(file="0.mp4", file_bytes=size, class_index=0, frames=40, width=96, height=64, first_pts=0, pts_step=0)
+rows = pd.DataFrame([dict(row, id="0")])
 EvalClips(rows, sys.argv[1], ClipShape(4, 1, 32), 1, 1)[0]
 print("torchvision" in sys.modules)
 """

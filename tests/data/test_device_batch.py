@@ -31,12 +31,12 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def rows():
+def rows(root):
     files = [f"{number}.mp4" for number in range(len(SIZES))]
     heights, widths = zip(*SIZES, strict=True)
     return pd.DataFrame(
         dict(id=files, path=files, file=files, class_index=[0, 1, 2], frames=FRAMES, height=heights, width=widths)
-    ).assign(first_pts=0, pts_step=0)
+    ).assign(first_pts=0, pts_step=0, file_bytes=[(root / file).stat().st_size for file in files])
 
 
 @pytest.fixture

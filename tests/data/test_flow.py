@@ -1,5 +1,6 @@
 import pickle
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,12 @@ ROWS = pd.DataFrame(
         pts_step=[0],
     )
 )
+
+
+def rows(root: Path) -> pd.DataFrame:
+    return ROWS.assign(file_bytes=(root / ROWS["file"][0]).stat().st_size)
+
+
 STEP = FLOW_BOUND / FLOW_STEPS
 """The least motion that stored flow tells from none, in 256ths of the shorter side."""
 
@@ -76,7 +83,7 @@ def test_motion_is_stored_in_steps_and_clamped(tmp_path):
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("crop", [64, 40])
 def test_flow_is_cut_and_mirrored_like_the_frames(root, crop, flip):
-    clips = TrainClips(ROWS, root, ClipShape(4, 1, crop), seed=0, flip=flip, flow_root=root)
+    clips = TrainClips(rows(root), root, ClipShape(4, 1, crop), seed=0, flip=flip, flow_root=root)
     lefts = set()
     for epoch in range(6):
         video = clips[epoch, 0]["video"]
@@ -101,7 +108,7 @@ def test_mirroring_turns_only_the_sign_of_motion_to_the_right():
 
 def test_enlarging_a_square_enlarges_its_motion(root):
     clips = TrainClips(
-        ROWS, root, ClipShape(4, 1, 64), seed=0, box=partial(random_square, scales=(0.5,)), flow_root=root
+        rows(root), root, ClipShape(4, 1, 64), seed=0, box=partial(random_square, scales=(0.5,)), flow_root=root
     )
     video = clips[0, 0]["video"]
     difference = steps(video)[0] - 2 * (video[0].int() - 128)
@@ -111,18 +118,18 @@ def test_enlarging_a_square_enlarges_its_motion(root):
 
 def test_a_box_that_is_no_square_enlarges_motion_by_another_factor_in_each_direction(root):
     clips = TrainClips(
-        ROWS, root, ClipShape(4, 1, 32), seed=0, box=lambda height, width, rng: Box(0, 32, 64, 32), flow_root=root
+        rows(root), root, ClipShape(4, 1, 32), seed=0, box=lambda height, width, rng: Box(0, 32, 64, 32), flow_root=root
     )
     video = clips[0, 0]["video"]
     assert ((steps(video)[0] - 2 * (video[0].int() - 128)).abs() <= 5).all()
-    start = TrainClips(ROWS, root, ClipShape(4, 1, 32), seed=0, flow_root=root)[0, 0]["video"]
+    start = TrainClips(rows(root), root, ClipShape(4, 1, 32), seed=0, flow_root=root)[0, 0]["video"]
     assert torch.equal(steps(video)[1], steps(start)[1])
 
 
 def test_frames_get_the_motion_to_their_next_one_and_the_last_that_of_the_one_before(root):
     cut = stored(root, np.array([3, 0, 10, 11]), Box(0, 0, 64, 64))
     assert (cut[1].int() - FLOW_ZERO)[:, 0, 0].tolist() == [3, 0, 10, 10]
-    clip = TrainClips(ROWS, root, ClipShape(4, 2, 64), seed=0, flow_root=root)[0, 0]["video"]
+    clip = TrainClips(rows(root), root, ClipShape(4, 2, 64), seed=0, flow_root=root)[0, 0]["video"]
     assert steps(clip)[1, :, 0, 0].diff().tolist() == [2, 2, 2]
 
 
@@ -134,14 +141,14 @@ def test_fields_may_have_another_size_than_the_frames(root, tmp_path):
 
 
 def test_every_view_has_its_flow(root):
-    sample = EvalClips(ROWS, root, ClipShape(4, 1, 40), clips=2, crops=3, flow_root=root)[0]
+    sample = EvalClips(rows(root), root, ClipShape(4, 1, 40), clips=2, crops=3, flow_root=root)[0]
     video = sample["video"]
     assert video.shape == (6, 5, 4, 40, 40)
     for view in video:
         assert ((steps(view)[0] - (view[0].int() - 128)).abs() <= 3).all()
     assert steps(video[0])[1, :, 0, 0].tolist() == [0, 1, 2, 3]
     assert steps(video[3])[1, :, 0, 0].tolist() == [8, 9, 10, 10]
-    alone = EvalClips(ROWS, root, ClipShape(4, 1, 40), clips=2, crops=3)[0]["video"]
+    alone = EvalClips(rows(root), root, ClipShape(4, 1, 40), clips=2, crops=3)[0]["video"]
     assert torch.equal(alone, video[:, :3])
 
 
@@ -185,5 +192,5 @@ def test_a_video_of_one_frame_has_no_flow(tmp_path):
 
 
 def test_clips_with_flow_cross_to_worker_processes(root):
-    clips = TrainClips(ROWS, root, ClipShape(4, 1, 32), seed=0, flow_root=root)
+    clips = TrainClips(rows(root), root, ClipShape(4, 1, 32), seed=0, flow_root=root)
     assert torch.equal(pickle.loads(pickle.dumps(clips))[2, 0]["video"], clips[2, 0]["video"])

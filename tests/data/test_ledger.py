@@ -65,3 +65,13 @@ def test_a_torn_last_line_is_ignored_and_a_damaged_one_is_named(tmp_path):
     path.write_bytes(b"\0" * 8 + b"\n" + whole)
     with pytest.raises(UserError, match=rf"{path.name}:1 is damaged; remove the file"):
         Ledger(tmp_path, "folder", "/clips").read()
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/folder-\w+ cannot be written \(Not a directory\); mend that"):
+        Ledger(tmp_path / "file", "folder", "/clips").write(("a",), 1)
+    ledger = Ledger(tmp_path, "folder", "/clips")
+    (ledger.folder / "a.jsonl").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"a\.jsonl cannot be read \(Is a directory\); make it readable"):
+        ledger.read()

@@ -34,7 +34,10 @@ def two_threads():
 def test_decoding_and_resizing_start_no_threads_in_a_worker(tmp_path, barcodes, two_threads, more):
     frames = (barcodes.draw(number).repeat(4, 0).repeat(4, 1) for number in range(20))
     encode(tmp_path / "video.mp4", frames, "h264", 25)
-    about = dict(file="video.mp4", class_index=0, frames=20, width=384, height=256, first_pts=0, pts_step=0)
+    size = (tmp_path / "video.mp4").stat().st_size
+    about = dict(
+        file="video.mp4", file_bytes=size, class_index=0, frames=20, width=384, height=256, first_pts=0, pts_step=0
+    )
     rows = pd.DataFrame([{"id": number, **about} for number in range(3)])
     clips = CountingThreads(rows, tmp_path, ClipShape(16, 1, 112), 2, 3)
     # What a DataLoader sets to one thread is set to two again, to see that they would be counted.

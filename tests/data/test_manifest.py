@@ -34,6 +34,7 @@ def synthetic(n, classes):
         status="ok",
         reason="",
         file=[f"class/video_{number}.mp4" for number in range(n)],
+        file_bytes=10**6,
         file_sha256=[f"{number:064x}" for number in range(n)],
     )
     return Manifest(pd.DataFrame(columns), "folder", "/data", tuple(f"class {number}" for number in range(classes)))

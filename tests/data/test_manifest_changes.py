@@ -8,7 +8,7 @@ from dynamonet.data.manifest_changes import ManifestChanges, find_manifest, keep
 
 def manifest(ids=("v_1", "v_2", "v_3"), classes=("a", "b"), copies=None, **columns) -> Manifest:
     texts = dict.fromkeys(("path", "group", "reason", "file", "status", "sha256", "file_sha256"), "x")
-    numbers = dict.fromkeys(("width", "height", "fps", "duration_s", "first_pts", "pts_step", "bytes"), 1)
+    numbers = dict.fromkeys(("width", "height", "fps", "duration_s", "first_pts", "pts_step", "bytes", "file_bytes"), 1)
     rows = {"id": ids, "class_index": 0, "frames": 120, "split_1": "train", **texts, **numbers, **columns}
     return Manifest(pd.DataFrame(rows), "ucf101", "/videos", classes, copies=copies)
 

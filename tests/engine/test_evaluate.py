@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dynamonet.cli import main
 from dynamonet.data.manifest import Manifest
 from dynamonet.engine.accuracy import accuracy_bounds, classification_metrics
 from dynamonet.engine.evaluate import evaluate
@@ -111,6 +112,23 @@ def without(spec_path, *places):
     manifest.rows.loc[test[list(places)], ["status", "reason"]] = ["undecodable", "moov atom not found"]
     manifest.save(path)
     return manifest.rows.loc[test]
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_file_that_has_changed_since_its_preparation_ends_the_evaluation_in_one_sentence(workers, prepared, capfd):
+    spec_path = prepared("kinetics400", model="backbone")
+    fit(spec_path)
+    path = spec_path.parents[2] / "manifests" / "kinetics400.parquet"
+    manifest = Manifest.load(path)
+    row = manifest.rows.index[manifest.rows["split_1"] == "test"][3]
+    manifest.rows.loc[row, "file_bytes"] += 1
+    manifest.save(path)
+    capfd.readouterr()
+    assert main(["evaluate", "--spec", str(spec_path), "--workers", workers]) == 2
+    (said,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    video = manifest.rows.loc[row]
+    assert said.startswith(f"error: Video {manifest.files_root / video['file']} ({video['id']}) has ")
+    assert not (spec_path.parent / "evaluate.json").exists()
 
 
 def test_videos_that_cannot_be_read_are_named_and_bound_the_metrics(prepared):

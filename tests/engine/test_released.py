@@ -163,8 +163,20 @@ def test_a_deeper_networks_file_is_refused(released, tmp_path):
 
 def test_a_classifier_of_other_classes_is_refused_where_it_is_asked_for(released, tmp_path):
     state = three_d_resnets.random_state("resnet", 10, 400, **TINY)
-    with pytest.raises(UserError, match=r"of another shape there, first 'fc\.weight'"):
+    with pytest.raises(
+        UserError, match=r"net.pth classifies 400 classes, and data set kinetics400 has 12: evaluate it"
+    ):
         start(released(saved(state, tmp_path / "net.pth"), classifier=True))
+
+
+@pytest.mark.parametrize("part", ["fc", "layer4"])
+def test_what_is_evaluated_as_it_is_has_no_part_that_the_seed_draws(released, tmp_path, part):
+    state = three_d_resnets.random_state("resnet", 10, 12, **TINY)
+    path = saved({key: value for key, value in state.items() if not key.startswith(part)}, tmp_path / "net.pth")
+    if part == "fc":  # which a run that trains may draw
+        start(released(path, classifier=True))
+    with pytest.raises(UserError, match=rf"parameters are missing in the file, first '(backbone\.)?{part}\."):
+        start(released(path, classifier=True, task="evaluate", recipe=None))
 
 
 class Bomb:

@@ -97,6 +97,8 @@ def test_options_are_checked_without_building():
         (source(card=RELEASED), "its CARD names released weights of format theirs: add that to RELEASES"),
         (source(card=", recipe_overrides={'optimizer': 'adamw'}"), "does not import: ModelCard: recipe_overrides.opti"),
         ("raise RuntimeError('two\\nlines')", "does not import: RuntimeError: two lines"),
+        ("raise SystemExit(3)", "does not import: SystemExit: 3"),
+        (source().replace('"T"', '""'), "does not import: ModelCard: title"),
     ],
     ids=lambda value: value if " " not in value else "",
 )

@@ -13,6 +13,7 @@ DEMO_SIZED = (
     "--default-resources", "runtime=30", "mem_mb=3000", "cpus_per_task=1",
     "--set-resources", *(f"{rule}:gpu=1" for rule in ("pretrain", "train", "evaluate", "measure")),
 )  # fmt: skip
+MEASURED = ("runtime", "runs", "compute", "accuracy_latency", "stage_times")
 STEPS = 2400
 
 
@@ -27,7 +28,7 @@ def through_slurm(flow, study: dict, *arguments: str, targets=("all",)) -> subpr
 def results(folder: Path) -> dict[str, bytes]:
     """Tables and figures, those apart that hold measured times."""
     found = [*folder.glob("results/*/tables/*"), *folder.glob("results/*/figures/*")]
-    return {path.name: path.read_bytes() for path in found if path.stem not in ("runtime", "runs")}
+    return {path.name: path.read_bytes() for path in found if path.name.partition(".")[0] not in MEASURED}
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ if STUDY.motion:
         localrule: True
         threads: workflow.cores
         params:
-            spec=f"{DIR}/motion.spec.json",
+            # Beside the set, which studies share: a rule whose parameters change is done again.
+            spec=f"{STUDY.motion_root}.spec.json",
             content=lambda wildcards: STUDY.motion.model_dump_json(),
         shell:
             "printf %s {params.content:q} > {params.spec:q} && "
@@ -56,7 +57,8 @@ rule check_videos:
 rule prepare:
     input:
         generated=lambda wildcards: ancient(dataset_inputs(STUDY, wildcards.dataset)),
-        checked=lambda wildcards: ancient(checked_shards(STUDY, wildcards.dataset)),
+        # Not ancient: Snakemake does nothing that follows only ancient files of a job that is done again.
+        checked=lambda wildcards: checked_shards(STUDY, wildcards.dataset),
     output:
         spec=f"{DIR}/manifests/{{dataset}}.spec.json",
         manifest=f"{DIR}/manifests/{{dataset}}.parquet",
