@@ -26,6 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
         sentence = re.sub(r"^dynamonet[.\w]+: ", "", str(error).splitlines()[-1])
         print(f"error: {sentence}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dynamonet import files
 from dynamonet.report import drawing, table_files
+from dynamonet.report.checklist import checklist_table
 from dynamonet.report.claims import claims_table
 from dynamonet.report.collect import Study, read_study
 from dynamonet.report.drawing import Drawing, encode, report_style
@@ -46,6 +47,7 @@ TABLES = {
     "compute": compute_table,
     "fairness": fairness_table,
     "datasets": datasets_table,
+    "checklist": checklist_table,
     "runs": runs_table,
 }
 

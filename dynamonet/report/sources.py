@@ -24,6 +24,7 @@ LABELS = {
     "compute": 2,
     "fairness": 3,
     "datasets": 1,
+    "checklist": 1,
     "runs": 1,
     "claims": 1,
     "ledger": 8,
@@ -43,7 +44,7 @@ def runs_behind(study: Study, key: str, row: dict[str, Any]) -> list[str]:
         return [row["run"]]
     if key == "pairs":
         return [row["run"], row["reference_run"]]
-    if key in ("cost", "datasets", "fairness") or (key == "ledger" and row["metric"] in COSTS):
+    if key in ("cost", "datasets", "fairness", "checklist") or (key == "ledger" and row["metric"] in COSTS):
         return []
     fields = tuple(field for field in IDENTITY if row.get(field, "") != "")
     if key == "ledger":
@@ -118,6 +119,8 @@ def _files(study: Study, key: str, row: dict[str, Any] | None, column: str, runs
         return []
     if key == "fairness":
         return ["study.json"]
+    if key == "checklist":  # of all of them
+        return ["study.json", "manifests/*.json", "runs/*/*.json"]
     if key == "datasets":
         return [f"manifests/{row['dataset']}.json"] if row["dataset"] in study.manifests else []
     if key == "cost" or (key == "ledger" and row["metric"] in COSTS):

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.models import get_model_weights, video
 
 from dynamonet.errors import UserError
-from dynamonet.models.card import Clip, ModelCard
+from dynamonet.models.card import Clip, ModelCard, Views
 from dynamonet.models.catalogue import check_options, model_module
 from dynamonet.models.classifier import build_classifier
 
@@ -187,6 +187,16 @@ def test_small_networks_on_odd_clips(name, options, clip):
     net = build_classifier(name, 3, options, clip).eval()
     with torch.no_grad():
         assert net(torch.rand(2, 3, clip.frames, clip.crop, clip.crop)).logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", [name for name in RELEASED if name not in TORCHVISION])
+def test_views_are_those_of_pyslowfast(name):
+    card = model_module(name).CARD
+    if name in MVIT:  # one crop: of a short side of the first of TRAIN_JITTER_SCALES
+        assert card.views == Views(clips=5, crops=1, short_side=256)
+    elif not name.startswith("efficient"):  # three crops: of a short side of TEST_CROP_SIZE
+        larger = {160: 182, 224: 256, 312: 356}[card.clip.crop]
+        assert card.views == Views(clips=10, crops=3, crop=larger)
 
 
 def test_titles_and_files_are_each_models_own():

@@ -92,6 +92,7 @@ def plan(models: int = 5, datasets: int = 3) -> dict:
         "name": "demo",
         "title": "Does motion need <dynamic> filters?",
         "description": "A synthetic study that has every record & every table.",
+        "seeds": [0, 1, 2],
         "datasets": sets,
         "models": {
             name: {
