@@ -15,7 +15,7 @@ def resnet_card(title: str, network: str, weights: str, file: str, *numbers) -> 
         mean=MEAN,
         std=STD,
         published=torchvision_numbers(weights, *numbers, clip),
-        views=Views(clips=5, crops=1, short_side=128),
+        views=Views(clips=5, crops=1, frame=(128, 171)),
         recipe_overrides=SGD,
         released=torchvision_file(file),
         source=f"torchvision.models.video.{network}",

@@ -9,7 +9,7 @@ CARD = ModelCard(
     mean=MEAN,
     std=STD,
     published=torchvision_numbers("S3D_Weights", 68.368, 88.05, 17.979, 8320048, Clip(frames=16, stride=2, crop=224)),
-    views=Views(clips=1, crops=1, short_side=256),
+    views=Views(clips=1, crops=1, frame=(256, 256)),
     released=torchvision_file("s3d-d76dad2f.pth"),
     source="torchvision.models.video.s3d",
 )

@@ -78,7 +78,8 @@ class RunSpec(Frozen):
 def check_sizes(spec: RunSpec) -> None:
     """Raises UserError for crops that are larger than the short side they are to be cut from."""
     recipe, views = spec.recipe, spec.views
-    sides = {"views.short_side": (views.short_side, views.crop or spec.clip.crop)}
+    crop = views.crop or spec.clip.crop
+    sides = {"views.short_side": (views.short_side, crop), "views.frame": (views.frame and min(views.frame), crop)}
     if recipe is not None and recipe.crop == "jitter":
         sides["crop_short_side of the recipe"] = recipe.crop_short_side[0], spec.clip.crop
     for key, (short_side, crop) in sides.items():

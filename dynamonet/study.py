@@ -158,7 +158,7 @@ def _check_experiment(study: Study, where: str, experiment: Experiment) -> None:
         if experiment.views == PUBLISHED and card.views is None:
             raise UserError(f"{where}.views: the card of {model} names no published views: give them as numbers")
         views = card.views if experiment.views == PUBLISHED else experiment.views or study.views
-        _check_copies(study, where, experiment.dataset, views.short_side or views.crop or study.clip(model).crop)
+        _check_copies(study, where, experiment.dataset, views.least_side(study.clip(model).crop))
         for init in experiment.init:
             _check_weights(study, where, experiment, model, init)
     if (experiment.task in FITTED) != (experiment.recipe is not None):

@@ -164,7 +164,7 @@ class EvalClips(Dataset):
     """All views of a video, in one decoding pass; the index is the row.
 
     A sample holds `video`, uint8 (V, C, T + extra, crop, crop) with V = clips * crops, clips outermost,
-    `class_index` and `row`. crops, short_side: as in `view_boxes`. All else as in `TrainClips`.
+    `class_index` and `row`. crops, short_side, frame: as in `view_boxes`. All else as in `TrainClips`.
     """
 
     def __init__(
@@ -176,6 +176,7 @@ class EvalClips(Dataset):
         crops: int,
         *,
         short_side: int | None = None,
+        frame: tuple[int, int] | None = None,
         flow_root: Path | None = None,
         reader: str = "pyav",
         device: torch.device = CPU,
@@ -183,7 +184,7 @@ class EvalClips(Dataset):
         if crops not in (1, 3):
             raise ValueError(f"crops must be 1 or 3, not {crops}")
         self.rows = _Rows(rows, files_root, flow_root, reader, device, keep=False)
-        self.shape, self.clips, self.crops, self.short_side = shape, clips, crops, short_side
+        self.shape, self.clips, self.crops, self.short_side, self.frame = shape, clips, crops, short_side, frame
         self.device, self.views = device, clips * crops
 
     def __len__(self) -> int:
@@ -199,7 +200,7 @@ class EvalClips(Dataset):
         return self.rows.sample(
             row,
             needed,
-            lambda height, width: view_boxes(height, width, self.crops, shape.crop, self.short_side),
+            lambda height, width: view_boxes(height, width, self.crops, shape.crop, self.short_side, self.frame),
             shape.crop,
             order=torch.from_numpy(place.reshape(clips.shape)),
         )

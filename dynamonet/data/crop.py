@@ -109,16 +109,29 @@ def jittered_square(height: int, width: int, rng: np.random.Generator, crop: int
     return _anywhere(height, width, _equivalent_side(height, width, crop, scaled), rng)
 
 
-def view_boxes(height: int, width: int, crops: Literal[1, 3], crop: int, short_side: int | None = None) -> list[Box]:
-    """The squares of a test view's crops: the centre, or both ends of the long side with the centre between them.
+def view_boxes(
+    height: int,
+    width: int,
+    crops: Literal[1, 3],
+    crop: int,
+    short_side: int | None = None,
+    frame: tuple[int, int] | None = None,
+) -> list[Box]:
+    """The boxes of a test view's crops: the centre, or both ends of the long side with the centre between them.
 
-    They are what crops of `crop` pixels show once the short side is scaled to `short_side` pixels; None: to `crop`.
+    They are what crops of `crop` pixels show once the short side is scaled to `short_side` pixels; None: to `crop`. Or,
+    as the transforms of torchvision's video models do, once height and width are scaled to those of `frame`.
     """
-    side = _equivalent_side(height, width, crop, short_side or crop)
+    if frame is None:
+        box_height = box_width = _equivalent_side(height, width, crop, short_side or crop)
+        wide = width >= height
+    else:
+        box_height, box_width = (max(1, round(of * crop / to)) for of, to in zip((height, width), frame, strict=True))
+        wide = frame[1] >= frame[0]
     boxes = []
-    for half in (1,) if crops == 1 else (0, 1, 2):  # halves of the room on the long side that lie before the square
-        down, right = (1, half) if width >= height else (half, 1)
-        boxes.append(Box((height - side) * down // 2, (width - side) * right // 2, side, side))
+    for half in (1,) if crops == 1 else (0, 1, 2):  # halves of the room on the long side that lie before the box
+        down, right = (1, half) if wide else (half, 1)
+        boxes.append(Box((height - box_height) * down // 2, (width - box_width) * right // 2, box_height, box_width))
     return boxes
 
 

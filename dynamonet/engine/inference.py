@@ -69,6 +69,7 @@ def eval_clips(
         spec.views.clips,
         spec.views.crops,
         short_side=spec.views.short_side,
+        frame=spec.views.frame,
         flow_root=flow_root(spec_path, spec),
         reader=reader,
         device=device,

@@ -1,6 +1,6 @@
 """What the harness must know of a model before it is built. Free of torch."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -41,7 +41,20 @@ class Views(Frozen):
     short_side: int | None = Field(
         default=None, ge=16, description="pixels that the short side is scaled to before the crops; None: their side"
     )
+    frame: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = Field(
+        default=None, description="height and width that frames are scaled to instead, whatever their aspect"
+    )
     horizon: int = Field(default=1, ge=1, description="frames after each clip that models which predict are scored on")
+
+    @model_validator(mode="after")
+    def _scales_once(self):
+        if self.frame is not None and self.short_side is not None:
+            raise ValueError("short_side and frame both say how large frames are: leave one out")
+        return self
+
+    def least_side(self, crop: int) -> int:
+        """Pixels that the short side of a video must have for its views not to be enlarged; crop: the clip's."""
+        return min(self.frame) if self.frame else self.short_side or self.crop or crop
 
 
 class PublishedValue(Frozen):

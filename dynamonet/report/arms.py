@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from dynamonet.errors import UserError
 from dynamonet.report.collect import Study, init_title
 from dynamonet.report.statistics import Summary, summarise_runs
 from dynamonet.report.table_files import CHANGED, MISSING, NOT_APPLICABLE, count, interval, mean_sd, number
@@ -29,12 +28,8 @@ def summarise_arms(
     bounds: metrics of which the means of the lowest and highest possible values are wanted too.
     """
     runs = runs.assign(arm=study.arm_labels(runs, extra_keys))
-    repeated = runs.duplicated([*extra_keys, *ARM, "split", "seed"])
-    if repeated.any():
-        raise UserError(
-            f"{study.plan.path}: run {runs.loc[repeated, 'run'].iloc[0]} and another that differs in its recipe only "
-            "would be averaged: let one of their experiments feed the table."
-        )
+    if "experiment" not in extra_keys:
+        runs, extra_keys = _by_experiment(runs, extra_keys), [*extra_keys, "experiment"]
     rows = []
     for keys, group in _groups(runs, [*extra_keys, *ARM]):
         row = {**keys, "arm": group["arm"].iloc[0], **_counts(group)}
@@ -52,6 +47,18 @@ def summarise_arms(
                     row[f"{stem}_{end}_{unit}"] = group[f"{stem}_{end}_{unit}"].mean()
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _by_experiment(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Runs that differ in recipe or views alone are other arms: the experiment is part of those arms, and theirs only.
+
+    Elsewhere `experiment` is empty, so that an arm can be of several experiments.
+    """
+    repeated = runs.duplicated([*keys, *ARM, "split", "seed"], keep=False)
+    doubtful = repeated.groupby([runs[key] for key in (*keys, *ARM)]).transform("any")
+    experiments = runs["experiment"].where(doubtful, "")
+    arms = runs["arm"].where(~doubtful, runs["arm"] + ", " + experiments)
+    return runs.assign(experiment=experiments, arm=arms)
 
 
 def _groups(runs: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

@@ -84,6 +84,9 @@ class Study:
         labels = runs["model"].map(self.model_title).astype(object)
         if runs["init"].nunique() > 1:
             labels = labels + ", " + runs["init"].map(init_title)
+            if "task" in runs:  # logs have none, and only training leaves them
+                as_it_is = (runs["task"] == "evaluate") & (runs["init"] != "released")
+                labels = labels.where(~as_it_is, labels + ", not trained further")
         if runs["label_fraction"].nunique() > 1:
             labels = labels + runs["label_fraction"].map(lambda fraction: f", {100 * fraction:g} % of labels")
         return labels

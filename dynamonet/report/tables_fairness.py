@@ -49,11 +49,13 @@ def _given(study: Study, run: dict[str, Any]) -> dict[str, Any]:
     model, views = study.plan.get("models")[run["model"]], run["views"]
     clip = model["clip"]
     crop = views.get("crop") or clip["crop"]
-    short_side = views.get("short_side") or crop
+    size = f"short side {views.get('short_side') or crop} px"
+    if views.get("frame"):
+        size = "frames of {} × {} px".format(*views["frame"])
     settings: dict[str, Any] = {
         START: init_title(run["init"]),
         INPUT: " × ".join(str(clip[part]) for part in ("frames", "stride", "crop")),
-        VIEWS: f"{views['clips']} × {views['crops']} of {crop} px, short side {short_side} px",
+        VIEWS: f"{views['clips']} × {views['crops']} of {crop} px, {size}",
         "label fraction": run["label_fraction"],
         BEFORE: _clips_before(study, run),
     }

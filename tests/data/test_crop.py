@@ -109,3 +109,17 @@ def test_a_box_is_found_again_on_another_grid():
     assert Box(10, 20, 30, 40).on((100, 200), (50, 100)) == (5, 10, 15, 20)
     assert Box(70, 170, 30, 30).on((100, 200), (33, 66)) == (23, 56, 10, 10)
     assert Box(0, 0, 1, 1).on((100, 200), (33, 66)) == (0, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "frame", "box"),
+    [
+        ((256, 340), (128, 171), Box(16, 58, 224, 223)),
+        ((256, 454), (128, 171), Box(16, 78, 224, 297)),  # a wide video is squeezed
+        ((480, 360), (256, 256), Box(135, 101, 210, 158)),
+    ],
+)
+def test_frames_scaled_without_their_aspect_are_cut_in_boxes_that_are_no_squares(size, frame, box):
+    assert view_boxes(*size, 1, 112, frame=frame) == [box]
+    ends = view_boxes(*size, 3, 112, frame=frame)
+    assert ends[1] == box and ends[0].left == 0 and ends[2].left + ends[2].width == size[1]
