@@ -1,6 +1,8 @@
 """What the Snakefile needs of a study: which file a job reads and writes. Free of torch."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from dynamonet.errors import UserError
 from dynamonet.expansion import Expansion, expand
@@ -15,19 +17,31 @@ def open_study(config: dict, default: str | None) -> tuple[Study, Expansion]:
 
     Ends the program with one sentence if the study is wrong, before any job is made.
     """
-    try:
+    with _one_sentence():
         if default is not None:
             config = {**read_config(default), **config}
         study = load_study(config)
-        check_roots(study)
         return study, expand(study)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Ends the program with what is wrong, in the place of Snakemake's traceback."""
+    try:
+        yield
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
 def dataset_inputs(study: Study, dataset: str) -> list[str]:
-    """What must be there before a data set can be prepared."""
+    """What must be there before a data set can be prepared.
+
+    Ends the program, before any job is made, where folders or checkpoints of the study are absent. It is asked by the
+    jobs that need them: a report from the records does not.
+    """
+    with _one_sentence():
+        check_roots(study)
     return [f"{study.motion_root}/complete.json"] if study.is_generated(dataset) else []
 
 
@@ -46,6 +60,8 @@ def initial_weights(study: Study, runs: Expansion, run: str) -> list[str]:
     """What a run starts from: weights and record of another run, or spec and file of a checkpoint; nothing: scratch."""
     spec = runs.runs[run]
     if spec.checkpoint is not None:
+        with _one_sentence():
+            check_roots(study)
         where = checkpoint_specs(study, runs)[spec.checkpoint.name]
         return [f"{study.directory}/checkpoints/{spec.checkpoint.name}.spec.json", where.path]
     if spec.init is None:

@@ -44,6 +44,9 @@ def test_a_missing_folder_ends_before_any_job(snakemake, tiny, tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text(yaml.safe_dump(tiny))
     assert f"datasets.pool.root: the folder {tmp_path}/absent" in refused(snakemake, "--configfile", str(path))
+    # Tables are written from records, wherever the videos are.
+    report = snakemake("report", "-n", "--configfile", str(path))
+    assert report.returncode == 0, report.stderr
 
 
 def test_a_run_waits_for_its_checkpoint_and_a_missing_one_ends_before_any_job(snakemake, tiny, tmp_path):
