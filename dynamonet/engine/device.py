@@ -32,6 +32,9 @@ def prepare_device(
     # Not the newer `fp32_precision`: once it has been used, torch's compiler, which still reads these two, raises.
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    # With bf16, oneDNN's gradients of 3D convolutions hold memory that nobody wrote, and NaN: seen with torch 2.14 on a
+    # CPU with AVX512-BF16, where a clip is two frames long in the layer. torch's own, slower ones do not.
+    torch.backends.mkldnn.set_flags(precision != "bf16")
     if not torch.cuda.is_available():
         return torch.device("cpu")
     # Launchers show a process either all GPUs of its node or its own alone.

@@ -119,8 +119,9 @@ def _files(study: Study, key: str, row: dict[str, Any] | None, column: str, runs
         return []
     if key == "fairness":
         return ["study.json"]
-    if key == "checklist":  # of all of them
-        return ["study.json", "manifests/*.json", "runs/*/*.json"]
+    if key == "checklist":
+        records = [*study.manifests.values(), *study.fits.values(), *study.evaluations.values()]
+        return ["study.json", *(_name(study, record) for record in records)]
     if key == "datasets":
         return [f"manifests/{row['dataset']}.json"] if row["dataset"] in study.manifests else []
     if key == "cost" or (key == "ledger" and row["metric"] in COSTS):

@@ -70,6 +70,11 @@ def loss_of(output, video):
 def trained(build, steps=3, side=32, prepare=None, **settings):
     """The model and its losses, after a few steps on clips that are always the same."""
     asked = recipe(**settings)
+    with torch.backends.mkldnn.flags(enabled=asked.precision != "bf16"):  # as prepare_device does
+        return after_steps(build, asked, steps, side, prepare)
+
+
+def after_steps(build, asked, steps, side, prepare):
     torch.manual_seed(0)
     model = build().train()
     accelerate(model, asked)

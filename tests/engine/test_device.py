@@ -21,6 +21,7 @@ def as_before(monkeypatch):
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, True
     torch.set_num_threads(threads)
+    torch.backends.mkldnn.set_flags(True)
 
 
 def recipe(**settings):
@@ -82,3 +83,17 @@ def test_a_refused_operator_is_named_with_what_to_set():
 
 def test_other_errors_are_not_taken_for_a_refusal():
     assert nondeterministic_operator(RuntimeError("shapes cannot be multiplied")) is None
+
+
+def test_gradients_in_bf16_are_repeatable_on_a_cpu():
+    prepare_device(torch.get_num_threads(), precision="bf16")
+    weight, clip, grad = (
+        torch.rand(shape).bfloat16() for shape in ((16, 16, 3, 3, 3), (2, 16, 2, 24, 24), (2, 16, 2, 24, 24))
+    )
+    weight.requires_grad_()
+    (first,) = torch.autograd.grad(torch.nn.functional.conv3d(clip, weight, padding=1), weight, grad)
+    assert torch.isfinite(first).all()
+    for number in range(20):
+        torch.full((1000 * (number + 1),), float("nan"))  # what fresh memory may hold
+        (again,) = torch.autograd.grad(torch.nn.functional.conv3d(clip, weight, padding=1), weight, grad)
+        assert torch.equal(first, again)

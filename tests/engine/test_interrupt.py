@@ -124,6 +124,6 @@ def test_a_fit_that_fails_does_not_wait_for_its_decoding_processes(endless):
     spec_path, process, worker = endless
     spec_path.parent.rename("elsewhere")
     status, said = finished(process)
-    assert status == [1]
-    assert "FileNotFoundError" in said[0]
+    assert status == [2]
+    assert said[0].splitlines()[-1].startswith("error: ") and "No such file or directory" in said[0]
     assert not running(worker)
