@@ -219,7 +219,7 @@ def test_everything_works_together():
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPUs")
 def test_compiled_code_trains_as_the_network_does():
-    settings = dict(precision="bf16", channels_last=True, gradient_checkpointing=True)
+    settings = dict(precision="bf16", gradient_checkpointing=True)
     (model, losses), (plain, expected) = (
         trained(lambda: Blocks(1, dropout=0.0, momentum=0.1), steps=2, compile=flag, **settings)
         for flag in (True, False)
