@@ -8,10 +8,10 @@ from torch import Tensor
 
 from dynamonet.data.clips import EvalClips
 from dynamonet.engine.acceleration import accelerate, as_input, autocast
-from dynamonet.engine.device import determinism, device_name, prepare_device
+from dynamonet.engine.device import prepare_device
 from dynamonet.engine.distribution import World
 from dynamonet.engine.fit import load_manifest
-from dynamonet.engine.inference import VIEWS_PER_PASS, eval_clips, forward_only, over_videos, trained_model
+from dynamonet.engine.inference import VIEWS_PER_PASS, eval_clips, forward_only, over_videos, passed, trained_model
 from dynamonet.engine.scores import Scores, score_views, write_scores
 from dynamonet.models.card import COLOURS
 from dynamonet.models.output import ModelOutput
@@ -48,24 +48,15 @@ def evaluate(spec_path: Path, workers: int = 0, reader: str = "pyav") -> None:
     write_record(
         spec_path.parent / "evaluate.json",
         "evaluate",
-        run=spec.run,
-        spec_sha256=spec.sha256,
         metrics=metrics,
         counts={
             "listed": len(rows) + len(excluded),
             "scored": len(rows),
             "unusable": excluded[["id", "path", "reason"]].to_dict("records"),
         },
-        views=spec.views.model_dump(),
+        **passed(spec, manifest, world, device),
         weights_sha256=weights_sha256,
         time=watch.read(),
-        device=device_name(device),
-        provenance={
-            "manifest_sha256": manifest.sha256,
-            "threads": spec.threads,
-            "world_size": world.size,
-            "determinism": determinism(execution, device),
-        },
     )
 
 

@@ -14,11 +14,12 @@ from dynamonet.engine import interrupt
 from dynamonet.engine.checkpoint import remove_checkpoints
 from dynamonet.engine.device import determinism, device_name, prepare_device, seed_torch
 from dynamonet.engine.distribution import World
-from dynamonet.engine.released import account, initialise_from_release
+from dynamonet.engine.initial import initialise
+from dynamonet.engine.released import account
 from dynamonet.engine.tracking import check_trackers
 from dynamonet.engine.trainer import Trainer
 from dynamonet.engine.update import Update
-from dynamonet.engine.weights import initialise_from, save_weights
+from dynamonet.engine.weights import save_weights
 from dynamonet.errors import UserError
 from dynamonet.models.catalogue import model_module
 from dynamonet.models.classifier import Classifier, build_classifier
@@ -96,13 +97,9 @@ def fit(spec_path: Path, workers: int = 0, trackers: Sequence[str] = (), reader:
         if spec.task == "train" and not manifest.classes:
             raise UserError(f"{spec.run}: data set {spec.dataset} has no labels, so it can only be pretrained on")
         model = build_for(spec, manifest)
-        init = None
-        if spec.init is not None:
-            init = initialise_from(model.net, spec, spec_path.parents[1] / spec.init)
-        elif spec.checkpoint is not None:
-            init = initialise_from_release(model.net, spec, spec_path.parents[2])
-            if world.first:
-                print(account(init), file=sys.stderr)
+        init = initialise(model.net, spec, spec_path)
+        if spec.checkpoint is not None and world.first:
+            print(account(init), file=sys.stderr)
         origin = {"spec": spec.sha256, "manifest": manifest.sha256, "init": init and init["weights_sha256"]}
         update = Update(spec, model.to(device), world, len(manifest.classes))
         trainer = Trainer(spec, update, world, spec_path.parent, origin, watch)

@@ -14,6 +14,7 @@ from dynamonet.data.clips import EvalClips
 from dynamonet.data.device_batch import collate, on_device
 from dynamonet.data.manifest import Manifest
 from dynamonet.engine import interrupt
+from dynamonet.engine.device import determinism, device_name
 from dynamonet.engine.distribution import World
 from dynamonet.engine.fit import build_for, clip_shape, flow_root
 from dynamonet.engine.weights import load_exactly, read_weights
@@ -33,6 +34,22 @@ Result = TypeVar("Result")
 def forward_only(execution: Execution) -> Execution:
     """How a network is run that is not trained: compiling does not pay for one pass, nor does recomputing."""
     return execution.model_copy(update={"compile": False, "gradient_checkpointing": False})
+
+
+def passed(spec: RunSpec, manifest: Manifest, world: World, device: torch.device) -> dict:
+    """What the record of a pass over a run's videos says of the run and of how it was done."""
+    return {
+        "run": spec.run,
+        "spec_sha256": spec.sha256,
+        "views": spec.views.model_dump(),
+        "device": device_name(device),
+        "provenance": {
+            "manifest_sha256": manifest.sha256,
+            "threads": spec.threads,
+            "world_size": world.size,
+            "determinism": determinism(forward_only(spec.execution), device),
+        },
+    }
 
 
 def trained_model(run_dir: Path, spec: RunSpec, manifest: Manifest) -> tuple[Classifier, str]:

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dynamonet.engine.acceleration import accelerate
-from dynamonet.engine.device import determinism, device_name, prepare_device
+from dynamonet.engine.device import prepare_device
 from dynamonet.engine.distribution import World
 from dynamonet.engine.features import FeatureExtractor, video_features
 from dynamonet.engine.fit import load_manifest
-from dynamonet.engine.inference import eval_clips, forward_only, trained_model
+from dynamonet.engine.inference import eval_clips, forward_only, passed, trained_model
 from dynamonet.engine.weights import head_keys
 from dynamonet.errors import UserError
 from dynamonet.files import atomic_path
@@ -67,8 +67,6 @@ def retrieve(spec_path: Path, workers: int = 0, reader: str = "pyav") -> None:
     write_record(
         spec_path.with_name("retrieve.json"),
         "retrieve",
-        run=spec.run,
-        spec_sha256=spec.sha256,
         metrics=metrics,
         counts={
             "listed": len(rows["query"]) + len(excluded["query"]),
@@ -78,16 +76,9 @@ def retrieve(spec_path: Path, workers: int = 0, reader: str = "pyav") -> None:
             "unusable": unusable[["part", "id", "path", "reason"]].to_dict("records"),
         },
         feature_sizes={kind: features.shape[1] for kind, features in found["query"].items()},
-        views=spec.views.model_dump(),
+        **passed(spec, manifest, world, device),
         weights_sha256=weights_sha256,
         time=watch.read(),
-        device=device_name(device),
-        provenance={
-            "manifest_sha256": manifest.sha256,
-            "threads": spec.threads,
-            "world_size": world.size,
-            "determinism": determinism(execution, device),
-        },
     )
 
 
