@@ -7,7 +7,8 @@ its usual float transforms (temporal subsampling, scaling to [0, 1], normalisati
 crop, flip). An evaluation sample is a video's ten centre views. Every round takes the same number of samples of each,
 one after the other, so that whatever else the machine does falls on all alike; the figure is CPU time, of all threads,
 and ratios are medians of the rounds' ratios. The floor is what decoding cannot do without: opening the file and
-decoding from the key frame before a clip to its end, without conversion, for the clips of our own sample.
+decoding from the key frame before a clip to its end what the clip's frames refer to, without conversion, for the clips
+of our own sample.
 """
 
 import argparse
@@ -39,7 +40,8 @@ from dynamonet.data.copy_recipe import CopyRecipe
 from dynamonet.data.crop import training_box
 from dynamonet.data.device_batch import collate
 from dynamonet.data.sampling import generator, random_clip
-from dynamonet.data.video import opened
+from dynamonet.data.seeking import FrameClock, SeekingDecoder
+from dynamonet.data.video import UNPROBED, opened
 from dynamonet.engine.device import device_name
 from dynamonet.recipe import Recipe
 
@@ -90,17 +92,16 @@ def floor(rows: pd.DataFrame, root: Path) -> Callable[[int], None]:
         epoch, row = divmod(number, len(videos))
         video = videos[row]
         clip = random_clip(video["frames"], SHAPE.frames, SHAPE.stride, generator(0, epoch, video["id"], "clip"))
-        with opened(root / video["file"]) as stream:
-            decoded = stream.container.decode(stream)
-            if not video["pts_step"]:
+        if not video["pts_step"]:
+            with opened(root / video["file"]) as stream:
+                decoded = stream.container.decode(stream)
                 for _ in range(clip.max() + 1):
                     next(decoded)
-                return
-            first, last = (video["first_pts"] + int(n) * video["pts_step"] for n in (clip.min(), clip.max()))
-            stream.container.seek(first, stream=stream)
-            for frame in stream.container.decode(stream):
-                if frame.pts >= last:
-                    break
+            return
+        with opened(root / video["file"], **UNPROBED) as stream:
+            decoder = SeekingDecoder(stream, FrameClock(video["first_pts"], video["pts_step"]))
+            for frame in sorted(set(clip.tolist())):
+                decoder.frame(frame)
 
     return decode
 

@@ -16,7 +16,16 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from dynamonet.data.seeking import FrameClock, OffClock, SeekingDecoder
-from dynamonet.data.video import PYAV_ERRORS, VideoError, VideoInfo, in_short, opened, quarter_turns, upright_rgb
+from dynamonet.data.video import (
+    PYAV_ERRORS,
+    UNPROBED,
+    VideoError,
+    VideoInfo,
+    in_short,
+    opened,
+    quarter_turns,
+    upright_rgb,
+)
 
 STRICT = {"err_detect": "explode"}
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
@@ -149,7 +158,7 @@ def _seeks_exactly(path: Path, clock: FrameClock, seen: _Seen) -> bool:
     """Whether a seek to every key frame leads there, and on to the frames of the full decoding."""
     keys = {clock.number(pts) for pts in seen.key_pts.intersection(seen.frame_pts)}
     reformatter = VideoReformatter()
-    with opened(path) as stream:
+    with opened(path, **UNPROBED) as stream:  # as it will be read
         decoder = SeekingDecoder(stream, clock)
         try:
             for start in sorted({0} | keys):

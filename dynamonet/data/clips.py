@@ -17,7 +17,7 @@ from dynamonet.data.device_batch import Finish, Pieces
 from dynamonet.data.flow import StoredFlow
 from dynamonet.data.sampling import ShortVideos, epoch_order, generator, random_clip, uniform_clips
 from dynamonet.data.seeking import FrameClock
-from dynamonet.data.video import VideoError
+from dynamonet.data.video import Part, VideoError
 from dynamonet.data.video import reader as reader_called
 from dynamonet.errors import UserError
 
@@ -61,6 +61,7 @@ class _Rows:
         self.files, self.file_bytes = rows["file"].tolist(), rows["file_bytes"].tolist()
         self.class_indices = rows["class_index"].tolist()
         self.video_frames = rows["frames"].tolist()
+        self.sizes = list(zip(rows["height"].tolist(), rows["width"].tolist(), strict=True))
         self.clocks = list(zip(rows["first_pts"].tolist(), rows["pts_step"].tolist(), strict=True))
         self.flow = None if flow_root is None else StoredFlow(flow_root, rows)
         pixels = (rows["frames"] * rows["width"] * rows["height"]).sum()
@@ -69,22 +70,24 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def read(self, row: int, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | slice]:
-        """Frames uint8 (n, H, W, 3) of a video, and the places among them of those asked for.
+    def read(self, row: int, indices: np.ndarray, box: Box) -> np.ndarray:
+        """A box of some frames of a video, uint8 (n, H, W, 3).
 
         Raises VideoError, which names the video's file and id, if it breaks or has changed since it was prepared.
         """
         path, clock = self.files_root / self.files[row], FrameClock(*self.clocks[row])
+        size = self.sizes[row]
         try:
             if self.decoded is None:
                 self._refuse_changed(row, path)
-                return self.read_frames(path, indices, clock=clock if clock.step else None), slice(None)
+                return self.read_frames(path, indices, clock if clock.step else None, Part(box, *size))
             if row not in self.decoded:
                 self._refuse_changed(row, path)
-                self.decoded[row] = self.read_frames(path, range(self.video_frames[row]))
+                whole = Part(Box(0, 0, *size), *size)
+                self.decoded[row] = self.read_frames(path, range(self.video_frames[row]), part=whole)
         except VideoError as error:
             raise VideoError(path, f"({self.ids[row]}) {error.reason}") from error
-        return self.decoded[row], indices
+        return box.of(self.decoded[row], indices)
 
     def _refuse_changed(self, row: int, path: Path) -> None:
         # By its size alone, which costs next to nothing: times change when a data set is moved.
@@ -99,11 +102,10 @@ class _Rows:
         self, row: int, indices: np.ndarray, boxes: Callable[[int, int], Sequence[Box]], crop: int, **rest
     ) -> dict:
         """The boxes of some frames; boxes: called with their height and width. rest: of `Finish`."""
-        frames, places = self.read(row, indices)
-        size = frames.shape[1:3]
+        size = self.sizes[row]
         chosen = boxes(*size)
         outer = around(chosen)
-        pieces = [torch.from_numpy(outer.of(frames, places))]
+        pieces = [torch.from_numpy(self.read(row, indices, outer))]
         inner, gains = [tuple(box.within(outer) for box in chosen)], ()
         if self.flow is not None:
             flow, flow_boxes, gains = self.flow.cut(row, indices, size, chosen)

@@ -17,7 +17,9 @@ EXACT_CODECS = ("h264", "hevc", "vp8", "vp9", "av1")
 """Codecs whose standards leave no pixel open. MPEG-4 pictures, such as XviD's, differ by rounding between FFmpegs."""
 
 
-def read_frames(path: Path, indices: Sequence[int], clock: FrameClock | None = None) -> np.ndarray:
+def read_frames(
+    path: Path, indices: Sequence[int], clock: FrameClock | None = None, part: video.Part | None = None
+) -> np.ndarray:
     """As `dynamonet.data.video.read_frames`, to the byte.
 
     By that reader too, where the file has no clock or another codec, or TorchCodec does not keep to the clock.
@@ -25,7 +27,9 @@ def read_frames(path: Path, indices: Sequence[int], clock: FrameClock | None = N
     wanted, position = video.distinct(indices)
     images = None if clock is None else _decoded(path, wanted)
     if images is None:
-        return video.read_frames(path, indices, clock)
+        return video.read_frames(path, indices, clock, part)
+    if part is not None:
+        images = part.of(path, images)
     return images if np.array_equal(position, np.arange(len(wanted))) else images[position]
 
 

@@ -10,16 +10,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from dynamonet.data.crop import Box
 from dynamonet.data.seeking import FrameClock, OffClock, SeekingDecoder
 from dynamonet.errors import UserError
 
 PYAV_ERRORS = (av.FFmpegError, OSError, ValueError, IndexError)
 """What PyAV raises for a file that is no video, or a damaged one."""
+
+UNPROBED = dict(codec_whitelist="none")
+"""Options with which FFmpeg opens a file without decoding its first pictures and sounds, which takes longer than all
+else of opening it: so it learns the formats of pixels and samples, which the decoder finds out by itself. How far
+frames are reordered it may learn there too, so this is for files whose frames are then told by a clock."""
 
 
 class VideoError(UserError):
@@ -53,6 +60,24 @@ class VideoInfo:
     """None where frames must be counted from the start."""
 
 
+class Part(NamedTuple):
+    """What of each frame is wanted. The frames' size is known from the manifest, and checked."""
+
+    box: Box
+    height: int
+    width: int
+    """Pixels of the whole frame, after rotation."""
+
+    def of(self, path: Path, frames: np.ndarray) -> np.ndarray:
+        """A view of whole frames (T, H, W, C) of a video. Raises VideoError if they are of another size."""
+        height, width = frames.shape[1:3]
+        if (height, width) != (self.height, self.width):
+            raise VideoError(
+                path, f"has frames of {width} x {height} pixels, and had {self.width} x {self.height} when prepared"
+            )
+        return self.box.of(frames)
+
+
 def reader(name: str) -> Callable[..., np.ndarray]:
     """Return `read_frames` of a back end: "pyav", which brings its own FFmpeg, or "torchcodec", which needs one.
 
@@ -72,19 +97,21 @@ def reader(name: str) -> Callable[..., np.ndarray]:
     return torchcodec_reader.read_frames
 
 
-def read_frames(path: Path, indices: Sequence[int], clock: FrameClock | None = None) -> np.ndarray:
-    """Return uint8 RGB (len(indices), H, W, 3), upright, in the order asked for.
+def read_frames(
+    path: Path, indices: Sequence[int], clock: FrameClock | None = None, part: Part | None = None
+) -> np.ndarray:
+    """Return uint8 RGB (len(indices), H, W, 3), upright, in the order asked for; H and W are those of `part`'s box.
 
     Indices may repeat and need not be sorted. Decoding stops after the last frame asked for. With `clock`, it starts
     at the key frame before the first one, and leaps from key frame to key frame over what was not asked for; a file
     in which the clock does not hold is read from its start, as without one. Raises VideoError for a file that cannot
-    be decoded that far or is shorter.
+    be decoded that far, is shorter, or has frames of another size than `part` says.
     """
     wanted, position = distinct(indices)
     try:
-        images = _counted(path, wanted) if clock is None else _sought(path, wanted, clock)
+        images = _counted(path, wanted, part) if clock is None else _sought(path, wanted, clock, part)
     except OffClock:
-        images = _counted(path, wanted)
+        images = _counted(path, wanted, part)
     return images if np.array_equal(position, np.arange(len(wanted))) else images[position]
 
 
@@ -109,13 +136,16 @@ def quarter_turns(frame: av.VideoFrame) -> int:
 
 def upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """A view of the frame's pixels (H, W, ...), turned as its rotation tag says."""
-    return np.rot90(pixels, quarter_turns(frame))
+    turns = quarter_turns(frame)
+    return np.rot90(pixels, turns) if turns else pixels
 
 
 def upright_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
-    """The picture, uint8 (H, W, 3). One reformatter for all frames of a video keeps its tables."""
+    """A view of the picture, uint8 (H, W, 3). One reformatter for all frames of a video keeps its tables."""
     # threads=1: the default converts each frame on all cores, which is slower and fights with other loader workers.
-    return upright(reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray(), frame)
+    plane = reformatter.reformat(frame, format="rgb24", threads=1).planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)  # longer than the frame is wide
+    return upright(rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3), frame)
 
 
 @contextmanager
@@ -141,25 +171,26 @@ def in_short(error: Exception) -> str:
 
 
 class _Images:
-    """Upright pictures, uint8 RGB (count, H, W, 3), of frames that come one by one."""
+    """Upright pictures, uint8 RGB (count, H, W, 3), of a part of frames that come one by one."""
 
-    def __init__(self, path: Path, count: int):
-        self.path, self.count, self.done = path, count, 0
+    def __init__(self, path: Path, count: int, part: Part | None):
+        self.path, self.count, self.done, self.part = path, count, 0, part
         self.array: np.ndarray | None = None
         self.reformatter = VideoReformatter()
 
     def append(self, frame: av.VideoFrame) -> None:
-        rgb = upright_rgb(frame, self.reformatter)
+        rgb = upright_rgb(frame, self.reformatter)[np.newaxis]
+        image = (rgb if self.part is None else self.part.of(self.path, rgb))[0]
         if self.array is None:
-            self.array = np.empty((self.count, *rgb.shape), np.uint8)
-        if rgb.shape != self.array.shape[1:]:
+            self.array = np.empty((self.count, *image.shape), np.uint8)
+        if image.shape != self.array.shape[1:]:
             raise VideoError(self.path, "changes its frame size")
-        self.array[self.done] = rgb
+        self.array[self.done] = image
         self.done += 1
 
 
-def _counted(path: Path, wanted: np.ndarray) -> np.ndarray:
-    images = _Images(path, len(wanted))
+def _counted(path: Path, wanted: np.ndarray, part: Part | None) -> np.ndarray:
+    images = _Images(path, len(wanted), part)
     with opened(path) as stream:
         for number, frame in enumerate(_decoded(path, stream)):
             if number == wanted[images.done]:
@@ -181,9 +212,9 @@ def _decoded(path: Path, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         raise VideoError(path, f"cannot be decoded ({in_short(error)})") from error
 
 
-def _sought(path: Path, wanted: np.ndarray, clock: FrameClock) -> np.ndarray:
-    images = _Images(path, len(wanted))
-    with opened(path) as stream:
+def _sought(path: Path, wanted: np.ndarray, clock: FrameClock, part: Part | None) -> np.ndarray:
+    images = _Images(path, len(wanted), part)
+    with opened(path, **UNPROBED) as stream:
         decoder = SeekingDecoder(stream, clock)
         try:
             for number in wanted.tolist():

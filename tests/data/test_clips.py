@@ -189,9 +189,9 @@ def test_the_reader_gets_the_clock_of_a_file_that_has_one(root, rows, monkeypatc
     clips, counted = (TrainClips(some, root, ClipShape(8, 1, 32), seed=0) for some in (timed, rows))
     seen = []
 
-    def spy(path, indices, clock=None):
+    def spy(path, indices, clock, part):
         seen.append((path.name, clock))
-        return read_frames(path, indices, clock=clock)
+        return read_frames(path, indices, clock, part)
 
     clips.rows.read_frames = spy
     for row in (0, 1):

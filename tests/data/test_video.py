@@ -9,8 +9,9 @@ from video_cases import CASES, cut_by_edit_list, pack, write_case
 import dynamonet.data
 from dynamonet.data import seeking, video
 from dynamonet.data.check import check_video
+from dynamonet.data.crop import Box
 from dynamonet.data.seeking import FrameClock, SeekingDecoder
-from dynamonet.data.video import VideoError, decoded_frames, opened, read_frames, reader, upright
+from dynamonet.data.video import Part, VideoError, decoded_frames, opened, read_frames, reader, upright
 from dynamonet.errors import UserError
 
 FRAMES = 50
@@ -28,15 +29,23 @@ def numbered(request, barcodes, tmp_path_factory):
 def read_by_clock(monkeypatch):
     """`read_frames` that fails where it would count from the start of the file."""
 
-    def refuse(path, wanted):
+    def refuse(path, *_):
         raise AssertionError(f"{path} was read from its start")
 
-    def read(path, indices, clock):
+    def read(path, indices, clock, part=None):
         with monkeypatch.context() as patch:
             patch.setattr(video, "_counted", refuse)
-            return read_frames(path, indices, clock)
+            return read_frames(path, indices, clock, part)
 
     return read
+
+
+@pytest.fixture(params=["pyav", "torchcodec"])
+def either_reader(request):
+    try:
+        return reader(request.param)
+    except UserError as error:
+        pytest.skip(str(error))
 
 
 def full_decode(path):
@@ -175,6 +184,23 @@ def test_rotation_tag_is_applied(real_clips):
     np.testing.assert_array_equal(image, np.rot90(full_decode(turned)[0], -1))
     np.testing.assert_array_equal(image, upright(frame.to_ndarray(format="rgb24"), frame))
     assert (check_video(turned).height, check_video(turned).width) == image.shape[:2]
+
+
+def test_a_part_is_cut_out_of_the_upright_frame(real_clips, either_reader):
+    for path in (path for path in real_clips if path.suffix in (".mov", ".avi")):
+        whole, info = read_frames(path, [1, 0]), check_video(path)
+        part = Part(Box(5, 7, 40, 60), info.height, info.width)
+        for clock in {None, info.clock}:
+            cut = either_reader(path, [1, 0], clock, part)
+            np.testing.assert_array_equal(cut, whole[:, 5:45, 7:67])
+
+
+def test_frames_of_another_size_than_prepared_are_an_error(numbered, either_reader):
+    info = check_video(numbered)
+    part = Part(Box(0, 0, 8, 8), info.height + 2, info.width)
+    for clock in {None, info.clock}:
+        with pytest.raises(VideoError, match=f"of {info.width} x {info.height} pixels, and had {info.width} x"):
+            either_reader(numbered, [0], clock, part)
 
 
 def test_too_short_a_video_is_an_error(numbered):
