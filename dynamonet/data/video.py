@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from dynamonet.data.crop import Box
@@ -22,6 +23,9 @@ from dynamonet.errors import UserError
 
 PYAV_ERRORS = (av.FFmpegError, OSError, ValueError, IndexError)
 """What PyAV raises for a file that is no video, or a damaged one."""
+
+STRICT = dict(err_detect="explode")
+"""Options with which damage that FFmpeg finds is an error, and not pixels that it made up."""
 
 UNPROBED = dict(codec_whitelist="none")
 """Options with which FFmpeg opens a file without decoding its first pictures and sounds, which takes longer than all
@@ -150,16 +154,18 @@ def upright_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarr
 
 @contextmanager
 def opened(path: Path, **options: str) -> Iterator[av.VideoStream]:
-    """The video stream of a file, opened with FFmpeg's `options`. Raises VideoError for a file without one."""
+    """The first video stream that is no cover picture, opened with FFmpeg's options. Raises VideoError without one."""
     try:
         # Some HMDB51 files hold metadata that is not UTF-8.
-        container = av.open(str(path), metadata_errors="ignore", options=options)
+        container = av.open(str(path), metadata_errors="ignore", options=STRICT | options)
     except PYAV_ERRORS as error:
         raise VideoError(path, f"cannot be opened ({in_short(error)})") from error
     with container:
-        if not container.streams.video:
+        films = (stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic)
+        stream = next(films, None)
+        if stream is None:
             raise VideoError(path, "has no video stream")
-        stream = container.streams.video[0]
+        stream.codec_context.options = STRICT
         # Decoder threads take CPU time from the loader workers, and can deadlock when decoding stops early.
         stream.thread_type = "NONE"
         yield stream
@@ -179,6 +185,8 @@ class _Images:
         self.reformatter = VideoReformatter()
 
     def append(self, frame: av.VideoFrame) -> None:
+        if frame.is_corrupt:
+            raise VideoError(self.path, "is damaged")
         rgb = upright_rgb(frame, self.reformatter)[np.newaxis]
         image = (rgb if self.part is None else self.part.of(self.path, rgb))[0]
         if self.array is None:

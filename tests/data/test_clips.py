@@ -155,9 +155,11 @@ def test_the_clip_of_a_short_video_is_looped_or_padded(root, short_videos, expec
         (lambda content: content + b"x", 0, " bytes, and had "),
         (lambda content: b"", 0, "has 0 bytes, and had "),
         (lambda content: content[:-500] + bytes(500), 1, "has fewer than the 40 frames asked for"),
+        # The decoder makes up what is missing here.
+        (lambda content: content[:1400] + b"\xff" * 16 + content[1416:], 0, "is damaged"),
         (None, 0, "cannot be opened (No such file or directory)"),
     ],
-    ids=["longer", "empty", "damaged", "gone"],
+    ids=["longer", "empty", "cut", "damaged", "gone"],
 )
 def test_a_file_that_breaks_or_changes_after_its_preparation_is_named(part, change, workers, said, root, tmp_path):
     path = tmp_path / "b.mp4"
@@ -171,6 +173,14 @@ def test_a_file_that_breaks_or_changes_after_its_preparation_is_named(part, chan
     sentence = str(refusal.value).splitlines()[-1]
     assert f"Video {path} (wave/b) " in sentence and said in sentence
     assert sentence.endswith("; replace it, or prepare the data set again.")
+
+
+def test_all_views_of_a_video_are_read_in_one_pass(root, rows):
+    clips, asked = EvalClips(rows, root, ClipShape(8, 1, 48), clips=5, crops=3), []
+    read, clips.rows.read_frames = clips.rows.read_frames, lambda *what: asked.append(what[1]) or read(*what)
+    clips[0]
+    (indices,) = asked
+    assert len(indices) == len(set(indices.tolist())) == FRAMES
 
 
 def test_a_view_shows_the_crop_of_the_scaled_frame(root):

@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader
 
 from dynamonet.data.clips import ClipShape, EvalClips
 from dynamonet.data.encoding import encode
+from dynamonet.data.video import upright_rgb
 
 
 def threads() -> int:
@@ -14,12 +15,20 @@ def threads() -> int:
 
 
 class CountingThreads(EvalClips):
-    """Samples that are the number of threads that their making has left in the process."""
+    """Samples that are the number of threads that their making has started, while decoding or for later."""
 
     def __getitem__(self, row):
-        before = threads()
-        super().__getitem__(row)
-        return threads() - before
+        before, seen = threads(), []
+
+        def count(frame, reformatter):
+            image = upright_rgb(frame, reformatter)
+            seen.append(threads())
+            return image
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dynamonet.data.video.upright_rgb", count)
+            super().__getitem__(row)
+        return max(*seen, threads()) - before
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ CASES = {
     "mpeg4 mp4, B-frames": Case("mp4", "mpeg4", 12, True, MPEG4 | {"bf": "2"}),
     "h264, GOP 250": Case("mp4", "libx264", 250, True, X264),
     "h264, GOP 8": Case("mp4", "libx264", 8, True, X264),
-    "h264, open GOP": Case("mp4", "libx264", 12, True, OPEN_GOP),
+    # After a seek its first frames refer to others that are missing, which is an error as damage is.
+    "h264, open GOP": Case("mp4", "libx264", 12, False, OPEN_GOP),
     "h264, interlaced": Case("mp4", "libx264", 12, True, X264 | {"flags": "+ildct+ilme"}),
     "h264, intra refresh": Case("mp4", "libx264", 12, False, INTRA_REFRESH),
     "h264 mkv": Case("mkv", "libx264", 12, True, X264),
