@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 import yaml
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from dynamonet.files import write_json
 
-PLAIN_WIDTH = 132
+PLAIN_WIDTH = 148
 """Characters in a line, where the output is no terminal."""
 
 
@@ -18,6 +19,9 @@ def add_commands(stages) -> None:
     planned = _command(stages, _plan, "plan", study_needed=True)
     planned.add_argument("--gpus", type=_count, metavar="N", help="devices at once; default: all that the jobs hold")
     planned.add_argument("--device", metavar="NAME", help="the one to plan for, as calibrations and records name it")
+    planned.add_argument(
+        "--tflops", type=_speed, metavar="N", help="10¹² operations per second to suppose where no time is known"
+    )
     planned.add_argument("--json", type=Path, metavar="FILE", help="write the plan there too")
     _command(stages, _calibrate, "calibrate", study_needed=True)
     _command(stages, _doctor, "doctor", study_needed=False).add_argument(
@@ -44,6 +48,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not 0 < speed < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no speed: give what the device sustains, above 0")
+    return speed
+
+
 def _opened(options):
     """Study, expansion and profile."""
     from dynamonet.expansion import expand
@@ -61,7 +75,7 @@ def _plan(options) -> None:
     from dynamonet.planning.show import show_plan
 
     study, expansion, profile = _opened(options)
-    plan = make_plan(study, expansion, profile, options.gpus, options.device)
+    plan = make_plan(study, expansion, profile, options.gpus, options.device, options.tflops)
     save_plan(plan, study.directory / "plan.json")
     if options.json:
         write_json(options.json, plan.as_json())

@@ -1,6 +1,7 @@
 """How long a job will take, and how that is known. Nothing is carried over from one device to another. Free of torch.
 
-First what equal jobs took; then a calibration of this device; else it is not known.
+First what equal jobs took; then a calibration of this device; then, if somebody supposes its speed, the arithmetic at
+that speed; else it is not known.
 """
 
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from dynamonet.files import canonical_json
+from dynamonet.planning.arithmetic import Supposition
 from dynamonet.planning.calibration_file import Calibration
 from dynamonet.planning.observed import Observed, Seen
 from dynamonet.planning.profile import Profile
@@ -15,7 +17,8 @@ from dynamonet.planning.settings import clip_settings, pass_settings, step_setti
 from dynamonet.planning.videos import Videos
 from dynamonet.planning.workload import Job
 
-RUNS, CALIBRATION, LIMIT, NOTHING_TO_DO, UNKNOWN = "runs", "calibration", "limit", "copies weights", "unknown"
+RUNS, CALIBRATION, LIMIT, SUPPOSED = "runs", "calibration", "limit", "supposed"
+NOTHING_TO_DO, UNKNOWN = "copies weights", "unknown"
 """Where an estimate is from."""
 MEASURE_S = 60.0
 """What measuring a model takes at most, unless one run of it takes seconds: the stage stops trying after 30 s."""
@@ -32,7 +35,10 @@ class Estimate:
 
 
 class Estimator:
-    """Estimates for one device. device: its name in records and calibrations; None: no device is known at all."""
+    """Estimates for one device. device: its name in records and calibrations; None: no device is known at all.
+
+    supposed: its speed, for jobs of which neither runs nor the calibration know a time; None: those have none.
+    """
 
     def __init__(
         self,
@@ -41,16 +47,17 @@ class Estimator:
         calibration: Calibration | None,
         profile: Profile,
         videos: Mapping[str, Videos | None],
+        supposed: Supposition | None = None,
     ):
         self.device, self.observed, self.calibration = device, observed, calibration
-        self.profile, self.videos = profile, videos
+        self.profile, self.videos, self.supposed = profile, videos, supposed
 
     def estimate(self, job: Job) -> Estimate:
         if job.stage == "adopt":
             return Estimate(0.0, NOTHING_TO_DO)
         if job.stage == "prepare":
             return Estimate(None, UNKNOWN, "CPUs alone; `dynamonet prepare --estimate` tells what copies take")
-        if self.device is None:
+        if self.device is None and self.supposed is None:
             return Estimate(None, UNKNOWN, CALIBRATE)
         if job.stage == "measure":
             return self._measure(job)
@@ -73,6 +80,8 @@ class Estimator:
             return Estimate(seconds, RUNS, f"{1 / median(one.unit_s for one in same):.4g} clips/s, {_of(same)}")
         entry = self.calibration and self.calibration.find("steps", settings)
         if not entry:
+            if self.supposed is not None:
+                return self._supposed(self.supposed.arithmetic.training_flop(job), processes)
             other = "; runs of equal settings read other data" if seen else ""
             return Estimate(None, UNKNOWN, f"{CALIBRATE}{other}")
         if "problem" in entry:
@@ -96,12 +105,18 @@ class Estimator:
             return Estimate(per_video_s * videos, RUNS, f"{1 / per_video_s:.4g} videos/s, {_of(same)}")
         entry = self.calibration and self.calibration.find("passes", settings)
         if not entry:
+            if self.supposed is not None:
+                return self._supposed(self.supposed.arithmetic.video_flop(spec) * videos, processes)
             return Estimate(None, UNKNOWN, CALIBRATE)
         if "problem" in entry:
             return Estimate(None, UNKNOWN, entry["problem"])
         rate, note = self._read_beside(job.rule, reading, entry["views_per_s"] / settings["views"])
         rate *= processes
         return Estimate(entry["start_s"] + videos / rate, CALIBRATION, f"{rate:.4g} videos/s, {note}")
+
+    def _supposed(self, flop: float, processes: int) -> Estimate:
+        note = f"{flop / 1e15:.4g} · 10¹⁵ operations at a supposed {self.supposed.tflops:g} TFLOP/s"
+        return Estimate(self.supposed.seconds(flop, processes), SUPPOSED, note)
 
     def _read_beside(self, rule: str, reading: dict, per_s: float) -> tuple[float, str]:
         """Units per second of one process that computes `per_s`, once its loader has to read them; what limits it."""

@@ -30,13 +30,18 @@ class Footprint:
         return self.checkpoints_at_once * (copies * self.weights_bytes + moments * 4 * self.parameters)
 
 
-def footprint(build: str, options: dict, clip: Clip, classes: int) -> Footprint:
-    """Of a model of the catalogue. Raises UserError for one that cannot be built or counted."""
-    key = canonical_json([build, options, clip.frames, clip.crop, classes, _code()])
+def footprint(build: str, options: dict, clip: Clip, classes: int, crop: int | None = None) -> Footprint:
+    """Of a model of the catalogue, built for `clip` and shown frames of `crop` pixels; None: the clip's.
+
+    Raises UserError for one that cannot be built or counted.
+    """
+    crop = crop or clip.crop
+    shown = [] if crop == clip.crop else [crop]
+    key = canonical_json([build, options, clip.frames, clip.crop, classes, _code(), *shown])
     path = FOLDER / f"{build}-{sha256_text(key)[:16]}.json"
     if path.is_file():
         return Footprint(**Record.read(path).content)
-    found = _count(build, options, clip, classes)
+    found = _count(build, options, clip, classes, crop)
     write_json(path, asdict(found))
     return found
 
@@ -48,7 +53,7 @@ def _code() -> str:
     return sha256_text("".join(map(sha256_file, files)))
 
 
-def _count(build: str, options: dict, clip: Clip, classes: int) -> Footprint:
+def _count(build: str, options: dict, clip: Clip, classes: int, crop: int) -> Footprint:
     import torch
 
     from dynamonet.engine.checkpoint import KEPT
@@ -57,7 +62,7 @@ def _count(build: str, options: dict, clip: Clip, classes: int) -> Footprint:
     from dynamonet.models.classifier import build_classifier
 
     model = build_classifier(build, classes, options, clip)
-    video = torch.empty(1, model_module(build).CARD.channels, clip.frames, clip.crop, clip.crop)
+    video = torch.empty(1, model_module(build).CARD.channels, clip.frames, crop, crop)
     return Footprint(
         gmacs_per_clip=count_cost(model, video).gmacs_per_clip,
         parameters=sum(parameter.numel() for parameter in model.parameters()),

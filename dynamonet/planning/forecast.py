@@ -13,10 +13,11 @@ from typing import Any
 from dynamonet.errors import UserError
 from dynamonet.expansion import Expansion
 from dynamonet.files import write_json
+from dynamonet.planning.arithmetic import Arithmetic, Supposition
 from dynamonet.planning.calibration_file import read_calibrations
 from dynamonet.planning.disk import Disk, disk_need
-from dynamonet.planning.estimate import UNKNOWN, Estimate, Estimator
-from dynamonet.planning.footprint import Footprint, footprint
+from dynamonet.planning.estimate import CALIBRATION, RUNS, SUPPOSED, UNKNOWN, Estimate, Estimator
+from dynamonet.planning.footprint import footprint
 from dynamonet.planning.observed import Observed, observe
 from dynamonet.planning.profile import Profile
 from dynamonet.planning.queue import queue_time
@@ -27,8 +28,6 @@ from dynamonet.records import Record
 from dynamonet.study_schema import Study
 
 ALL = "each job once"
-PASSES_OF_TRAINING, FLOP_PER_MAC = 3, 2
-"""A step is a forward pass, and a backward pass of two."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,8 @@ class Plan:
     on_gpu: bool
     """Whether its devices are GPUs."""
     notes: list[str] = field(default_factory=list)
+    tflops: float | None = None
+    """10¹² operations per second that the device was supposed to sustain, if somebody did."""
 
     def as_json(self) -> dict:
         """Plain values, with each row's ratio."""
@@ -92,34 +93,42 @@ class Plan:
 
 
 def make_plan(
-    study: Study, expansion: Expansion, profile: Profile, devices: int | None = None, device: str | None = None
+    study: Study,
+    expansion: Expansion,
+    profile: Profile,
+    devices: int | None = None,
+    device: str | None = None,
+    tflops: float | None = None,
 ) -> Plan:
     """Plan what is left of a study, and compare what is done with its forecast. Writes nothing of the study.
 
     devices: GPUs at once; None: as many as the profile's jobs hold. device: name of the one to plan for, as records
-    have it; None: the only one that knows of this study. Raises UserError for a device that nothing is known of, for
-    several without a choice, and for a broken record, list or calibration.
+    have it; None: the only one that knows of this study. tflops: 10¹² operations per second that it is supposed to
+    sustain, for times that nothing else tells. Raises UserError for a device that nothing is known of, for several
+    without a choice, and for a broken record, list or calibration.
     """
     work = workload(study, expansion)
     results = study.directory.parent
     observed, calibrations = observe(results), read_calibrations(results / "calibration")
     videos = {dataset: count_videos(study, dataset) for dataset in study.datasets}
-    estimators = {
-        name: Estimator(name, observed, calibrations.get(name), profile, videos)
-        for name in sorted(observed.devices | set(calibrations))
-    }
-    device = _device(device, estimators, work)
-    estimator = estimators.get(device, Estimator(None, observed, None, profile, videos))
-    now = {key: estimator.estimate(job) for key, job in work.jobs.items() if key not in work.done}
-    devices = devices or profile.jobs * max(profile.devices(job.rule) for job in work.jobs.values())
     footprints = {
         name: footprint(config.build, config.options, study.clip(name), study.measured_classes)
         for name, config in study.models.items()
     }
+    arithmetic = Arithmetic(footprints, study.measured_classes)
+    supposed = None if tflops is None else Supposition(tflops, arithmetic)
+    estimators = {
+        name: Estimator(name, observed, calibrations.get(name), profile, videos, supposed)
+        for name in sorted(observed.devices | set(calibrations))
+    }
+    device = _device(device, estimators, work)
+    estimator = estimators.get(device, Estimator(None, observed, None, profile, videos, supposed))
+    now = {key: estimator.estimate(job) for key, job in work.jobs.items() if key not in work.done}
+    devices = devices or profile.jobs * max(profile.devices(job.rule) for job in work.jobs.values())
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     before, walls = _forecast_before(study.directory / "plan.json")
     kept = _kept(before, work, now, profile, device, made_at)
-    about = _About(work, now, kept, walls, profile, devices, footprints)
+    about = _About(work, now, kept, walls, profile, devices, arithmetic)
     return Plan(
         study.name,
         made_at,
@@ -132,7 +141,8 @@ def make_plan(
         videos,
         queue_time(profile),
         any(profile.number(job.rule, "gpu", 0) for job in work.jobs.values()),
-        _notes(work, observed, now, videos),
+        _notes(work, observed, now, videos, tflops),
+        tflops,
     )
 
 
@@ -148,19 +158,25 @@ def _device(asked: str | None, estimators: Mapping[str, Estimator], work: Worklo
             raise UserError(f"nothing is known of device {asked!r}: known are {names}")
         return asked
     jobs = [job for job in work.jobs.values() if job.stage in ("fit", "evaluate", "retrieve")]
-    useful = [name for name, one in estimators.items() if any(one.estimate(job).seconds is not None for job in jobs)]
+    useful = [
+        name for name, one in estimators.items() if any(one.estimate(job).source in (RUNS, CALIBRATION) for job in jobs)
+    ]
     if len(useful) > 1:
         raise UserError(f"which device is planned for: give --device NAME; known are {'; '.join(useful)}")
     return next(iter(useful), None)
 
 
 def _forecast_before(path: Path) -> tuple[dict[str, dict], dict[str, float | None]]:
-    """Forecasts of jobs, and wall times of rows, that a plan has kept; none where there is no plan."""
+    """Forecasts of jobs, and wall times of rows, that a plan has kept; none where there is no plan.
+
+    What was supposed is no forecast.
+    """
     if not path.is_file():
         return {}, {}
-    plan, keys = Record.read(path).content, ("seconds", "devices", "device")
+    plan, keys = Record.read(path).content, ("seconds", "devices", "device", "source")
     try:
         jobs = {key: {**job, **{name: job[name] for name in keys}} for key, job in plan["jobs"].items()}
+        jobs = {key: job for key, job in jobs.items() if job["source"] != SUPPOSED}
         return jobs, {row["name"]: row["forecast_wall_s"] for row in plan["rows"]}
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"{path} is a plan of another version: remove it, and what was forecast with it") from None
@@ -202,7 +218,7 @@ class _About:
     """Wall times that were forecast before, by row."""
     profile: Profile
     devices: int
-    footprints: Mapping[str, Footprint]
+    arithmetic: Arithmetic
 
     def row(self, name: str, keys: list[str]) -> Row:
         jobs = [self.work.jobs[key] for key in keys]
@@ -211,6 +227,8 @@ class _About:
         tasks = {job.key: Task(self.now[job.key].seconds or 0.0, self._held(job), job.needs) for job in left}
         compared = [key for key in keys if key in self.work.done and (self.kept.get(key) or {}).get("seconds")]
         wall = wall_s(tasks, self.devices, self.profile.jobs) if len(known) == len(left) else None
+        sources = Counter(self.now[job.key].source for job in left)
+        forecast_wall = None if SUPPOSED in sources else wall
         done = [job for job in jobs if job.stage in ON_DEVICE and job.key in self.work.done]
         return Row(
             name=name,
@@ -223,22 +241,18 @@ class _About:
             unknown=len(left) - len(known),
             wall_s_left=wall,
             chain_s_left=longest_chain_s(tasks),
-            exaflop_left=sum(self._training_exaflop(job) for job in left),
-            sources=dict(Counter(self.now[job.key].source for job in left)),
+            exaflop_left=sum(self.arithmetic.training_flop(job) for job in left) / 1e18,
+            sources=dict(sources),
             compared=len(compared),
             forecast_s=sum(self.kept[key]["seconds"] * self.kept[key]["devices"] for key in compared),
             took_s=sum(self._took_s(key) for key in compared),
-            forecast_wall_s=self.walls.get(name) if done or self.walls.get(name) else wall,
+            forecast_wall_s=self.walls.get(name) if done or self.walls.get(name) else forecast_wall,
             took_wall_s=None if left or not done else self._span_s(done),
         )
 
     def _held(self, job: Job) -> int:
         """Devices that a job keeps others from: all of them, where it takes every core of this machine."""
         return self.devices if self.profile.path is None and job.stage == "measure" else self.profile.devices(job.rule)
-
-    def _training_exaflop(self, job: Job) -> float:
-        gmacs = self.footprints[job.spec.model].gmacs_per_clip
-        return PASSES_OF_TRAINING * FLOP_PER_MAC * gmacs * job.clips / 1e9
 
     def _span_s(self, jobs: list[Job]) -> float:
         """By the records: each is written when its job ends."""
@@ -251,7 +265,11 @@ class _About:
 
 
 def _notes(
-    work: Workload, observed: Observed, now: Mapping[str, Estimate], videos: Mapping[str, Videos | None]
+    work: Workload,
+    observed: Observed,
+    now: Mapping[str, Estimate],
+    videos: Mapping[str, Videos | None],
+    tflops: float | None,
 ) -> list[str]:
     """What there is to say beside the numbers: why some are not known, and what is left out."""
     reasons = Counter(
@@ -260,6 +278,11 @@ def _notes(
         if one.source == UNKNOWN and work.jobs[key].stage in ON_DEVICE
     )
     notes = [f"unknown time of {count} jobs, {reason}" for reason, count in reasons.items()]
+    if supposed := sum(one.source == SUPPOSED for one in now.values()):
+        notes.append(
+            f"{supposed} times are supposed and not measured: the arithmetic alone, at {tflops:g} TFLOP/s; "
+            "`dynamonet calibrate` measures what a device sustains"
+        )
     if preparing := [key for key in now if work.jobs[key].stage == "prepare"]:
         notes.append(f"{len(preparing)} jobs that prepare data sets, on CPUs, are in no time given here")
     for dataset, counted in videos.items():

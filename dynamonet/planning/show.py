@@ -17,9 +17,10 @@ UNITS = {"steps": "clips/s", "passes": "views/s", "reading": "/s a process"}
 def show_plan(plan: Plan, console: Console) -> None:
     """Print what is left, what disk it takes, and of what is done the forecast beside what it took."""
     hours = "GPU-hours" if plan.on_gpu else "Process-hours"
+    speed = "" if plan.tflops is None else f", supposed to sustain {plan.tflops:g} TFLOP/s"
     console.print(
-        f"{plan.study}: planned for {plan.device or 'a device that nothing is known of'}, {plan.devices} at once "
-        f"(profile {plan.profile})"
+        f"{plan.study}: planned for {plan.device or 'a device that nothing is known of'}{speed}, {plan.devices} at "
+        f"once (profile {plan.profile})"
     )
     stages = list(plan.rows[-1].jobs)
     title = f"Jobs done of all, and what is left: {hours}, wall time, training arithmetic in EFLOP, disk"
@@ -30,7 +31,7 @@ def show_plan(plan: Plan, console: Console) -> None:
         table.add_row(
             row.name,
             *("{}/{}".format(*row.jobs[stage]) if stage in row.jobs else NONE for stage in stages),
-            _device_hours(row),
+            device_hours(row),
             duration(row.wall_s_left) if row.wall_s_left is not None else "unknown",
             ("≥ " if row.unknown else "") + duration(row.chain_s_left),
             f"{row.exaflop_left:.3g}",
@@ -69,7 +70,8 @@ def _table(title: str, *names: str) -> Table:
     return table
 
 
-def _device_hours(row: Row) -> str:
+def device_hours(row: Row) -> str:
+    """Of a row's jobs that are left, as the table has them."""
     known = row.device_s_left > 0 or not any(row.jobs.get(stage) for stage in ON_DEVICE) or not row.unknown
     if not known:
         return "unknown"

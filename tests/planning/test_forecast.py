@@ -3,63 +3,25 @@
 import os
 
 import pytest
+from forecast_by_hand import (
+    CLIPS,
+    GPU,
+    OTHER,
+    TEST_VIDEOS,
+    plan,
+    row,
+    seconds,
+    write_evaluation,
+    write_fit,
+)
 
 from dynamonet.errors import UserError
 from dynamonet.expansion import expand
 from dynamonet.files import read_json, write_json
 from dynamonet.planning.calibration_file import Calibration
-from dynamonet.planning.footprint import Footprint
-from dynamonet.planning.forecast import ALL, make_plan, save_plan
+from dynamonet.planning.forecast import save_plan
 from dynamonet.planning.profile import Profile
-from dynamonet.planning.settings import clip_settings, pass_settings, step_settings, view_settings
 from dynamonet.study import load_study
-
-GPU, OTHER = "NVIDIA H100 80GB HBM3", "NVIDIA A40"
-HERE = Profile(None, jobs=2)
-CLIPS = 24
-"""Of each fit of the tiny study: 6 steps of 4."""
-TEST_VIDEOS = 12
-"""Of its kinetics400."""
-FOOTPRINT = Footprint(gmacs_per_clip=0.5, parameters=1000, weights_bytes=4000, checkpoints_at_once=3)
-
-
-@pytest.fixture
-def study(tiny, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dynamonet.planning.forecast.footprint", lambda *model: FOOTPRINT)
-    return load_study(tiny)
-
-
-@pytest.fixture
-def runs(study):
-    """The runs of an experiment with some fields: specs."""
-    expansion = expand(study)
-
-    def find(experiment: str, **fields):
-        listed = expansion.experiments[experiment]
-        return [expansion.runs[r["run"]] for r in listed if all(r[key] == value for key, value in fields.items())]
-
-    return find
-
-
-def plan(study, profile=HERE, **options):
-    return make_plan(study, expand(study), profile, **options)
-
-
-def row(made, name=ALL):
-    return next(row for row in made.rows if row.name == name)
-
-
-def write_fit(study, spec, wall_s, clips_per_s, device=GPU, world_size=1):
-    folder = study.directory / "runs" / spec.run
-    spec.save(folder / "spec.json")
-    provenance = {"device": device, "world_size": world_size}
-    write_json(folder / "fit.json", {"time": {"wall_s": wall_s, "clips_per_s": clips_per_s}, "provenance": provenance})
-
-
-def write_evaluation(study, spec, wall_s, scored, device=GPU):
-    content = {"time": {"wall_s": wall_s}, "counts": {"scored": scored}, "provenance": {"device": device}}
-    write_json(study.directory / "runs" / spec.run / "evaluate.json", content)
 
 
 def test_without_records_and_calibration_nothing_is_known_but_jobs_and_arithmetic(study):
@@ -139,28 +101,6 @@ def test_a_device_that_knows_nothing_of_this_study_is_not_asked_about(study, run
     laptop.put("steps", {"build": "another"}, clips_per_s=1.0, start_s=1.0)
     laptop.save()
     assert plan(study).device == GPU
-
-
-@pytest.fixture
-def calibrated(study, runs):
-    """A calibration of steps, passes and reading of dynamonet on kinetics400."""
-
-    def write(processes=1, **step):
-        (spec,) = runs("kinetics400", model="dynamonet")
-        calibration = Calibration(GPU)
-        step = step or {"clips_per_s": 10.0, "start_s": 5.0}
-        calibration.put("steps", step_settings(spec, processes), **step)
-        calibration.put("passes", pass_settings(spec), views_per_s=30.0, start_s=6.0)
-        calibration.put("reading", clip_settings(spec), per_s=2.0)
-        calibration.put("reading", view_settings(spec), per_s=3.0)
-        calibration.save()
-        return spec
-
-    return write
-
-
-def seconds(made, spec):
-    return tuple(made.jobs[f"{rule} {spec.run}"]["seconds"] for rule in ("train", "evaluate"))
 
 
 def test_a_calibrated_job_reads_by_turns_without_loader_workers(study, calibrated):

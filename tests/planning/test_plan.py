@@ -45,12 +45,13 @@ def test_the_command_writes_its_plan_and_needs_no_torch_for_models_it_knows(tiny
     code = """
 import sys
 from dynamonet.cli import main
-status = main(["plan", "--study", "tiny.yaml", "--json", "out.json", "--config", "name=other"])
+status = main(["plan", "--study", "tiny.yaml", "--json", "out.json", "--tflops", "1e-6", "--config", "name=other"])
 print(status, "torch" in sys.modules)
 """
     said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert said.stdout.splitlines()[-1:] == ["0 False"], said.stderr
     assert "Jobs done of all, and what is left" in said.stdout
+    assert "supposed to sustain 1e-06 TFLOP/s" in said.stdout and "not measured" in said.stdout
     written = json.loads((tmp_path / "out.json").read_text())
     assert written == json.loads((tmp_path / "results/other/plan.json").read_text())
     assert written["rows"][-1]["jobs"]["fit"] == [0, 1]
@@ -60,3 +61,12 @@ print(status, "torch" in sys.modules)
 def test_a_missing_study_is_one_sentence(capsys):
     assert main(["plan", "--study", "nowhere.yaml"]) == 2
     assert capsys.readouterr().err.startswith("error: cannot read the study file nowhere.yaml")
+
+
+@pytest.mark.parametrize("speed", ["0", "-3", "nan", "fast"])
+def test_what_is_no_speed_is_refused(capsys, speed):
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", "--study", "nowhere.yaml", "--tflops", speed])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert ended.value.code == 2
+    assert said.endswith(f"--tflops: {speed} is no speed: give what the device sustains, above 0")
