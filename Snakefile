@@ -20,6 +20,7 @@ from dynamonet.workflow import (
     manifest_of,
     open_study,
     record_paths,
+    sources_of,
     spec_of_download,
 )
 

@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
+from dynamonet.data.listing import fingerprint
 from dynamonet.errors import UserError
 from dynamonet.expansion import Expansion, expand
 from dynamonet.models.catalogue import model_module
@@ -43,6 +45,21 @@ def dataset_inputs(study: Study, dataset: str) -> list[str]:
     with _one_sentence():
         check_roots(study)
     return [f"{study.motion_root}/complete.json"] if study.is_generated(dataset) else []
+
+
+def sources_of(study: Study, dataset: str) -> str:
+    """A hash that changes with a data set's lists and with the files in its folders (`fingerprint`).
+
+    Embedded data sets have none: rule motion knows what is in them, and makes them when this has been asked for.
+    """
+    if study.is_generated(dataset):
+        return "embedded"
+    with _one_sentence():
+        return _fingerprint(study.datasets[dataset].layout, study.dataset_root(dataset))
+
+
+_fingerprint = cache(fingerprint)
+"""Each shard of a data set asks for the same one."""
 
 
 def checked_shards(study: Study, dataset: str) -> list[str]:

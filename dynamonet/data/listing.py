@@ -1,6 +1,7 @@
 """What a data set lists: classes in official order, and every video with its part in each split."""
 
 import importlib
+import os
 import pkgutil
 import posixpath
 from collections.abc import Collection, Iterable, Iterator
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from dynamonet.data import layouts
 from dynamonet.errors import UserError
+from dynamonet.files import canonical_json, sha256_file, sha256_text
 
 VIDEO_SUFFIXES = frozenset(
     (
@@ -61,11 +63,49 @@ def layout_names() -> tuple[str, ...]:
 
 
 def read_listing(layout: str, root: Path) -> Listing:
-    """Read the lists of a data set; opens no video. Raises UserError for a bad layout, root or list."""
+    """Read the lists of a data set; opens no video.
+
+    Raises UserError for a bad layout, root or list, and for a video whose name is not UTF-8.
+    """
     module, root = _layout(layout), Path(root)
     if not root.is_dir():
         raise UserError(f"Data set root {root} is not a folder; give the folder that holds {layout}.")
-    return module.listing(root)
+    listing = module.listing(root)
+    for video in listing.videos:
+        _check_utf8(video.path, root)
+    return listing
+
+
+def _check_utf8(path: str, root: Path) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise UserError(f"{root} holds {shown}, a name that is not UTF-8; rename it.") from None
+
+
+def fingerprint(layout: str, root: Path) -> str:
+    """A hash that changes when a data set's lists do, or when a file is added to its folders of videos or removed.
+
+    Lists are compared by content alone, folders by their time of change; no video is asked for its status. Lists that
+    cannot be read count as what is wrong with them. Raises UserError for a layout that is bad or names no sources.
+    """
+    module, root = _layout(layout), Path(root)
+    if not hasattr(module, "sources"):
+        raise UserError(f"{module.__file__} has no function sources: write one, as docs/adding-a-dataset.md shows.")
+    try:
+        states = sorted({path.relative_to(root).as_posix(): _state(path) for path in module.sources(root)}.items())
+    except UserError as error:
+        states = str(error)
+    return sha256_text(canonical_json(states))
+
+
+def _state(source: Path) -> str | int | None:
+    """A list's content as its hash, a folder's time of change in ns, None for what is not there."""
+    try:
+        return source.stat().st_mtime_ns if source.is_dir() else sha256_file(source)
+    except OSError:
+        return None
 
 
 def official_counts(layout: str) -> dict | None:
@@ -90,6 +130,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
         raise UserError(f"List {path} is not UTF-8 text; replace it by the official list.") from None
     # Not splitlines(), which also splits at characters that a file name may hold.
     for number, line in enumerate(text.split("\n"), start=1):
+        if "\0" in line:
+            raise UserError(f"{path}:{number}: line {line.strip()!r} holds a NUL character; correct the line.")
         if line.strip():
             yield f"{path}:{number}", line.strip()
 

@@ -1,5 +1,6 @@
 """The layout and the study's entry that docs/adding-a-dataset.md shows, as the document shows them."""
 
+import os
 import re
 import sys
 
@@ -11,8 +12,10 @@ from tiny_study import ROOT
 
 from dynamonet.data import layouts
 from dynamonet.data.encoding import encode
+from dynamonet.data.listing import fingerprint, read_listing
 from dynamonet.data.manifest import Manifest
 from dynamonet.data.preparation import prepare
+from dynamonet.errors import UserError
 from dynamonet.study import load_study
 
 DOCUMENT = (ROOT / "docs/adding-a-dataset.md").read_text()
@@ -45,6 +48,26 @@ def test_it_prepares(layout, tmp_path):
     assert manifest.classes == ("c", "a+b")
     assert manifest.select(1, "train")["path"].tolist() == VIDEOS[:2]
     assert manifest.select(1, "test")["class_index"].tolist() == [1, 0]
+
+
+def test_its_lists_and_folders_are_watched(layout, tmp_path):
+    root = write(tmp_path / "root", LISTS | dict.fromkeys(VIDEOS, ""))
+    seen = {fingerprint(layout, root)}
+    for name, text in LISTS.items():
+        write(root, {name: text + "\n"})
+        seen.add(fingerprint(layout, root))
+    for video in VIDEOS:
+        os.utime((root / video).parent, (1, 1))
+        write(root, [video.replace(".mp4", "b.mp4")])
+        seen.add(fingerprint(layout, root))
+    assert len(seen) == 1 + len(LISTS) + len(VIDEOS)
+
+
+def test_a_layout_without_sources_is_told_to_have_some(layout, tmp_path, monkeypatch):
+    read_listing(layout, write(tmp_path / "root", LISTS))
+    monkeypatch.delattr(sys.modules[f"{layouts.__name__}.{layout}"], "sources")
+    with pytest.raises(UserError, match=rf"{NAME}.py has no function sources: write one, as docs/adding-a-dataset.md"):
+        fingerprint(layout, tmp_path / "root")
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,14 @@ rule check_videos:
         content=lambda wildcards: dataset_spec(
             STUDY, wildcards.dataset
         ).model_dump_json(),
+        sources=lambda wildcards: sources_of(STUDY, wildcards.dataset),
     shell:
         "printf %s {params.content:q} > {output.spec:q} && "
         "dynamonet prepare --spec {output.spec:q} --shard {params.shard} --workers {threads} 2> {log:q}"
 
 
 # Its spec is a parameter, not a file of rule specs: another folder is another manifest, another title is not.
+# So is what its lists hold: a changed line is another manifest, a touched list is not.
 # Real data sets take hours of many cores to decode, the embedded ones seconds: those stay on the login node.
 rule prepare:
     input:
@@ -72,6 +74,7 @@ rule prepare:
         content=lambda wildcards: dataset_spec(
             STUDY, wildcards.dataset
         ).model_dump_json(),
+        sources=lambda wildcards: sources_of(STUDY, wildcards.dataset),
     shell:
         "printf %s {params.content:q} > {output.spec:q} && "
         "dynamonet prepare --spec {output.spec:q} --workers {threads} 2> {log:q}"

@@ -73,6 +73,12 @@ def listing(root: Path) -> Listing:
     return collect(sorted({entry.class_name for entry in entries}), entries, splits=(1,))
 
 
+def sources(root: Path) -> list[Path]:
+    lists = [path for part in (TRAIN, VALIDATION) if (path := _list(root, part))]
+    tops = [only_existing(root, names) for names in (TRAIN.folders, VALIDATION.folders, (REPLACEMENT,))]
+    return lists + [root / folder for top in tops if top for folder in _folders(root, top)]
+
+
 def _list(root: Path, part: Part) -> Path | None:
     names = [f"{prefix}{name}.csv" for name in part.lists for prefix in PREFIXES]
     for folder in LISTS:
@@ -98,6 +104,16 @@ def _files(root: Path, folder: str) -> dict[str, str]:
             elif inside == folder and item.is_dir():
                 folders.append(path)
     return files
+
+
+def _folders(root: Path, folder: str) -> list[str]:
+    """The folder, relative to the root, and those in it."""
+    return [folder, *(f"{folder}/{item.name}" for item in _contents(root / folder) if _is_folder(item))]
+
+
+def _is_folder(item: os.DirEntry) -> bool:
+    """Without asking for the status of a video, which may be a link."""
+    return posixpath.splitext(item.name)[1].lower() not in VIDEO_SUFFIXES and item.is_dir()
 
 
 def _contents(folder: Path) -> list[os.DirEntry]:
@@ -140,8 +156,8 @@ def _row(row: dict[str, str], source: str, part: Part) -> Row:
     label, youtube_id, start, end, split = (row[column] for column in COLUMNS)
     if not (label and youtube_id and split and (start or "").isdecimal() and (end or "").isdecimal()):
         raise UserError(f"{source}: the line is malformed; expected {','.join(COLUMNS)} with whole seconds.")
-    if "/" in label + youtube_id:
-        raise UserError(f"{source}: {label!r} or {youtube_id!r} holds a slash; correct the line.")
+    if {"/", "\0"} & {*label, *youtube_id}:
+        raise UserError(f"{source}: {label!r} or {youtube_id!r} holds a slash or NUL character; correct the line.")
     if split not in part.lists:
         raise UserError(f"{source}: split is {split!r}, not {part.lists[0]!r}; use the official CSV file.")
     return Row(label, youtube_id, f"{youtube_id}_{int(start):06d}_{int(end):06d}", source)

@@ -32,7 +32,7 @@ OFFICIAL_COUNTS = {
     },
     "source": "lines of the owners' lists, UCF101TrainTestSplits-RecognitionTask.zip",
 }
-SPLITS = (1, 2, 3)
+SPLITS, PARTS = (1, 2, 3), ("train", "test")
 VIDEOS = ("UCF-101", "videos")
 LISTS = (
     "ucfTrainTestlist",
@@ -48,13 +48,24 @@ Lines = Callable[[Path], Iterable[tuple[str, str]]]
 
 
 def listing(root: Path) -> Listing:
+    lists = _lists(root)
+    videos = videos_folder(root, VIDEOS, _classes(lists / "classInd.txt", _official_lines))
+    listed = read_lists(lists, videos, SPLITS, _official_lines)
+    return replace(listed, videos=tuple(_as_it_lies(root, video) for video in listed.videos))
+
+
+def sources(root: Path) -> list[Path]:
+    lists = _lists(root)
+    classes = _classes(lists / "classInd.txt", _official_lines)
+    videos = root / videos_folder(root, VIDEOS, classes)
+    return [*list_files(lists, SPLITS), *(videos / name for name in {*classes, *SPELLINGS})]
+
+
+def _lists(root: Path) -> Path:
     lists = only_existing(root, LISTS)
     if lists is None:
         raise UserError(f"{root} holds none of {', '.join(LISTS)}; unpack the official lists there.")
-    classes = _classes(root / lists / "classInd.txt", _official_lines)
-    videos = videos_folder(root, VIDEOS, classes)
-    listed = read_lists(root / lists, videos, SPLITS, _official_lines)
-    return replace(listed, videos=tuple(_as_it_lies(root, video) for video in listed.videos))
+    return root / lists
 
 
 def _official_lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -72,6 +83,16 @@ def _as_it_lies(root: Path, video: ListedVideo) -> ListedVideo:
     return replace(video, path=next((path for path in paths if (root / path).exists()), video.path))
 
 
+def list_files(lists: Path, splits: Iterable[int]) -> list[Path]:
+    """The files that `read_lists` reads."""
+    return [lists / "classInd.txt", *(lists / f"{part}list{split:02d}.txt" for split, part in product(splits, PARTS))]
+
+
+def class_names(lists: Path) -> tuple[str, ...]:
+    """The classes of `classInd.txt`, in its order. Raises UserError for a file that is missing or malformed."""
+    return _classes(lists / "classInd.txt", numbered_lines)
+
+
 def read_lists(lists: Path, videos: str, splits: tuple[int, ...], lines: Lines = numbered_lines) -> Listing:
     """Read `classInd.txt`, `trainlistNN.txt` and `testlistNN.txt`; `videos` is relative to the root.
 
@@ -81,7 +102,7 @@ def read_lists(lists: Path, videos: str, splits: tuple[int, ...], lines: Lines =
     entries = (
         entry
         for split in splits
-        for part in ("train", "test")
+        for part in PARTS
         for entry in _entries(lines(lists / f"{part}list{split:02d}.txt"), videos, classes, split, part)
     )
     return collect(classes, entries, splits)

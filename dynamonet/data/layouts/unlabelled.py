@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dynamonet.data.listing import VIDEO_SUFFIXES, ListedVideo, Listing, check_inside, numbered_lines
 from dynamonet.errors import UserError
-from dynamonet.files import sha256_text
+from dynamonet.files import sha256_bytes
 
 LIST = "list.txt"
 
@@ -20,6 +20,14 @@ def listing(root: Path) -> Listing:
     paths = sorted(_listed(root / LIST) if (root / LIST).exists() else _found(root))
     # The id keeps its suffix: files of one name in two containers are two videos.
     return Listing((), tuple(ListedVideo(path, path, None, {1: _part(path)}) for path in paths), (1,))
+
+
+def sources(root: Path) -> list[Path]:
+    if (root / LIST).exists():
+        # Without the root, which is changed by whoever saves the list.
+        folders = {posixpath.dirname(path) for path in _listed(root / LIST)} - {""}
+        return [root / LIST, *(root / folder for folder in folders)]
+    return [root / folder for folder, _ in _walk(root)]
 
 
 def _listed(path: Path) -> set[str]:
@@ -35,14 +43,15 @@ def _listed(path: Path) -> set[str]:
 
 
 def _found(root: Path) -> list[str]:
-    paths = [path for path in _walk(root) if posixpath.splitext(path)[1].lower() in VIDEO_SUFFIXES]
+    files = (posixpath.normpath(f"{folder}/{name}") for folder, names in _walk(root) for name in names)
+    paths = [path for path in files if posixpath.splitext(path)[1].lower() in VIDEO_SUFFIXES]
     if not paths:
         raise UserError(f"{root} holds no video file; use {', '.join(sorted(VIDEO_SUFFIXES))} files.")
     return paths
 
 
-def _walk(root: Path) -> Iterator[str]:
-    """Paths of all files, each folder listed once: a link to a folder counts, but leads nowhere twice."""
+def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every folder with its files, each listed once: a link to a folder counts, but leads nowhere twice."""
     seen = set()
     for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=True):
         about = Path(folder).stat()
@@ -52,8 +61,7 @@ def _walk(root: Path) -> Iterator[str]:
         seen.add((about.st_dev, about.st_ino))
         # A name that starts with a dot is a file that is still being written, or no data.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        inside = os.path.relpath(folder, root)
-        yield from (posixpath.normpath(f"{inside}/{name}") for name in files if not name.startswith("."))
+        yield os.path.relpath(folder, root), [name for name in files if not name.startswith(".")]
 
 
 def _refuse(error: OSError) -> None:
@@ -61,4 +69,5 @@ def _refuse(error: OSError) -> None:
 
 
 def _part(video_id: str) -> str:
-    return "test" if int(sha256_text(video_id)[:8], 16) % 10 == 0 else "train"
+    # A name that is not UTF-8 is refused, in one sentence, with the whole listing.
+    return "test" if int(sha256_bytes(video_id.encode(errors="surrogateescape"))[:8], 16) % 10 == 0 else "train"
