@@ -30,7 +30,8 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     # The longest first, so that they do not keep one worker busy when the others have nothing left.
-    longest = ("test_study_on_slurm.py", "test_recovery_on_slurm.py", "test_resume.py", "test_distribution.py")
+    first = ("test_study_on_slurm.py", "test_newcomer.py", "test_whole_path.py")
+    longest = (*first, "test_recovery_on_slurm.py", "test_resume.py", "test_distribution.py")
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 

@@ -107,19 +107,6 @@ def test_a_folder_study_asks_for_its_folder(snakemake):
     assert "--config root=PATH" in refused(snakemake, "--configfile", str(ROOT / "config/folder.yaml"))
 
 
-def test_the_papers_study_lists_its_jobs_before_any_is_submitted(snakemake, tmp_path):
-    (tmp_path / "slurm").symlink_to(ROOT / "slurm")
-    study = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
-    for name, dataset in study["datasets"].items():
-        (tmp_path / name).mkdir()
-        dataset["root"] = str(tmp_path / name)
-    (tmp_path / "paper.yaml").write_text(yaml.safe_dump(study))
-    done = snakemake("all", "--profile", "slurm", "-n", "--configfile", "paper.yaml")
-    assert done.returncode == 0, done.stderr
-    for job in ("prepare kinetics400", "pretrain pretrain-dynamonet-kinetics400.1-s0", "measure dynamonet", "results"):
-        assert f"\n{job}" in done.stderr, job
-
-
 def test_the_papers_study_asks_for_the_data_sets(snakemake, tmp_path):
     (tmp_path / "slurm").symlink_to(ROOT / "slurm")
     (tmp_path / "config").symlink_to(ROOT / "config")

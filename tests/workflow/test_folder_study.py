@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tiny_study import ROOT
+from documented_commands import copy_checkout, succeed
 
 ACTIONS = ("bend", "jack", "wave1", "wave2")
 TEST_PEOPLE = ("g07", "g08", "g09")
@@ -35,11 +35,11 @@ def weizmann(tmp_path) -> Path:
     return root
 
 
-def test_real_clips_of_other_people_are_recognised(snakemake, weizmann, tmp_path):
-    arguments = ("--configfile", str(ROOT / "config/folder.yaml"), "--config", f"root={weizmann}", "name=weizmann")
-    done = snakemake("all", "--cores", "all", *arguments)
-    assert done.returncode == 0, done.stderr
-    results = tmp_path / "results/weizmann"
+def test_real_clips_of_other_people_are_recognised(weizmann, tmp_path):
+    checkout = copy_checkout(tmp_path / "checkout")
+    command = "snakemake all --configfile config/folder.yaml --config root=PATH name=NAME"
+    succeed(checkout, command, {"PATH": str(weizmann), "NAME": "weizmann"})
+    results = checkout / "results/weizmann"
     assert (results / "report.html").is_file()
     with (results / "tables/accuracy.csv").open() as file:
         rows = list(csv.DictReader(file))

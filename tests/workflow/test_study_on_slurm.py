@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from short_demo import results
 from tiny_study import ROOT, TINY
 
 DEMO_SIZED = (
     "--default-resources", "runtime=30", "mem_mb=3000", "cpus_per_task=1",
     "--set-resources", *(f"{rule}:gpu=1" for rule in ("pretrain", "train", "evaluate", "measure")),
 )  # fmt: skip
-MEASURED = ("runtime", "runs", "compute", "accuracy_latency", "stage_times")
 STEPS = 2400
 
 
@@ -25,40 +25,12 @@ def through_slurm(flow, study: dict, *arguments: str, targets=("all",)) -> subpr
     return flow.start(*targets, always=(*always, "--seconds-between-status-checks", "1", *arguments))
 
 
-def results(folder: Path) -> dict[str, bytes]:
-    """Tables and figures, those apart that hold measured times."""
-    found = [*folder.glob("results/*/tables/*"), *folder.glob("results/*/figures/*")]
-    return {path.name: path.read_bytes() for path in found if path.name.partition(".")[0] not in MEASURED}
-
-
-@pytest.fixture
-def demo() -> dict:
-    """The demo with every experiment and stage of it, cut to a few steps, models and splits."""
-    study = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
-    for recipe in study["recipes"].values():
-        recipe.update(steps=4, warmup_steps=1)
-    study["motion"].update(kinetics_train_per_class=3, kinetics_val_per_class=1, ucf_groups=3, ucf_clips_per_group=1)
-    study["motion"].update(hmdb_train_per_class=2, hmdb_test_per_class=1, pool_videos=20)
-    for name in ("r2plus1d_r50", "c2d_r50"):
-        del study["models"][name]
-    study["experiments"]["kinetics400"]["models"] = ["dynamonet", "backbone", "slow_r50"]
-    for name in ("ucf101", "hmdb51"):
-        study["experiments"][name]["models"] = ["dynamonet"]
-    for name in ("ucf101", "hmdb51", "ablation", "label_efficiency"):
-        study["experiments"][name]["splits"] = [2]
-    return study
-
-
-def test_the_demo_gives_the_same_tables_on_slurm_as_here(flow, snakemake, demo, tmp_path):
-    here = tmp_path / "here"
-    here.mkdir()
-    (here / "study.yaml").write_text(yaml.safe_dump(demo))
-    done = snakemake("all", "--cores", "2", "--configfile", "study.yaml", folder=here)
-    assert done.returncode == 0, done.stderr
-    said = flow.wait(through_slurm(flow, demo), timeout_s=1500)
+def test_the_demo_gives_the_same_tables_on_slurm_as_here(flow, finished_demo, short_demo):
+    said = flow.wait(through_slurm(flow, short_demo), timeout_s=1500)
     assert flow.code == 0, said
-    assert results(here)
-    assert results(flow.folder) == results(here)
+    here = results(finished_demo / "as-made")
+    assert here
+    assert results(flow.folder) == here
     names = {name.split()[0] for _, _, name in flow.queue("--states=all")}
     assert names == {"pretrain", "train", "evaluate", "measure"}
     record = json.loads(next(flow.folder.glob("results/demo/runs/*/fit.json")).read_text())

@@ -1,23 +1,11 @@
-"""The whole path on a tiny study: every stage, through Snakemake, twice."""
+"""The whole path on the demo cut short: every stage, through Snakemake, twice."""
 
 import json
 import shutil
 from pathlib import Path
 
 import yaml
-
-MEASURED = {"runtime", "compute", "accuracy_latency", "stage_times"}
-"""Tables and figures that hold measured times, which differ from run to run."""
-
-
-def tables(folder: Path) -> dict[str, bytes]:
-    found = sorted((folder / "results/tiny/tables").iterdir())
-    return {path.name: path.read_bytes() for path in found if path.name.partition(".")[0] not in MEASURED}
-
-
-def figures(folder: Path) -> dict[str, bytes]:
-    found = sorted((folder / "results/tiny/figures").iterdir())
-    return {path.name: path.read_bytes() for path in found if path.name.partition(".")[0] not in MEASURED}
+from short_demo import results
 
 
 def moved(study: dict, folder: Path) -> dict:
@@ -30,55 +18,49 @@ def moved(study: dict, folder: Path) -> dict:
     }
 
 
-def test_two_runs_give_the_same_tables_and_reports_need_no_weights(snakemake, tiny, tmp_path):
-    tiny["models"].pop("slow_r50")
-    tiny["experiments"]["kinetics400"]["models"] = ["dynamonet", "backbone"]
-    tiny["experiments"]["ucf101"].update(models=["dynamonet"], splits=[2])
-    tiny["experiments"]["labels"].update(models=["dynamonet"], label_fractions=[0.5])
-    tiny_file = tmp_path / "tiny.yaml"
-    tiny_file.write_text(yaml.safe_dump(tiny))
-    folders = [tmp_path / "one", tmp_path / "two"]
-    for folder, trackers in zip(folders, ("[tensorboard]", "[]"), strict=True):
-        folder.mkdir()
-        config = ("--configfile", str(tiny_file), "--config", f"trackers={trackers}")
-        done = snakemake("all", "--cores", "2", *config, folder=folder)
-        assert done.returncode == 0, done.stderr
-        shown = [(run / "tensorboard").exists() for run in (folder / "results/tiny/runs").iterdir()]
-        assert shown and set(shown) == {trackers != "[]"}
-        assert (folder / "results/tiny/report.html").is_file()
-    one, two = folders
-    assert {"accuracy.csv", "cost.md", "ablation.tex", "label_efficiency.csv", "claims.csv"} <= tables(one).keys()
-    assert tables(one) == tables(two)
-    assert figures(one) == figures(two)
+def test_two_runs_give_the_same_tables_and_reports_need_no_weights(snakemake, finished_demo, short_demo, tmp_path):
+    untracked = {**short_demo, "trackers": []}
+    (tmp_path / "demo.yaml").write_text(yaml.safe_dump(untracked))
+    study = ("--configfile", "demo.yaml")
+    done = snakemake("all", "--cores", "2", *study)
+    assert done.returncode == 0, done.stderr
+    for folder, tracked in ((finished_demo, True), (tmp_path, False)):
+        shown = [(fit.parent / "tensorboard").exists() for fit in folder.glob("results/demo/runs/*/fit.json")]
+        assert shown and set(shown) == {tracked}
+    made = results(tmp_path)
+    assert {"accuracy.csv", "cost.md", "ablation.tex", "label_efficiency.csv", "effects.csv"} <= made.keys()
+    assert results(finished_demo / "as-made") == made
 
     # Nothing is left to do, and nothing is done again because a file was touched.
-    (one / "results/tiny/manifests/kinetics400.parquet").touch()
-    again = snakemake("all", "--cores", "2", "--configfile", str(tiny_file), folder=one)
+    (tmp_path / "results/demo/manifests/kinetics400.parquet").touch()
+    again = snakemake("all", "--cores", "2", *study)
     assert "Nothing to be done" in again.stderr, again.stderr
 
     # Snakemake's own report holds the page and every figure.
-    shown = snakemake("all", "--report", "out.html", "--cores", "1", "--configfile", str(tiny_file), folder=one)
+    shown = snakemake("all", "--report", "out.html", "--cores", "1", *study)
     assert shown.returncode == 0, shown.stderr
-    held = (one / "out.html").read_text()
-    assert "report.html" in held and all(f"{path.stem}.svg" in held for path in one.glob("results/tiny/figures/*.svg"))
+    held = (tmp_path / "out.html").read_text()
+    drawn = list(tmp_path.glob("results/demo/figures/*.svg"))
+    assert drawn and "report.html" in held and all(f"{path.stem}.svg" in held for path in drawn)
 
     # Another title or tracker is another plan, and nothing to train or prepare; another folder is another manifest.
-    retitled = {**yaml.safe_load(tiny_file.read_text()), "title": "Another title", "trackers": []}
-    for study, planned in ((retitled, "3 jobs: 1 specs, 1 results, 1 all"), (moved(retitled, one), " 1 prepare")):
-        changed = tmp_path / "changed.yaml"
-        changed.write_text(yaml.safe_dump(study))
-        plan = snakemake("all", "-n", "--configfile", str(changed), folder=one)
+    retitled = {**short_demo, "title": "Another title"}
+    for changed, planned in (
+        (retitled, "3 jobs: 1 specs, 1 results, 1 all"),
+        (moved(retitled, tmp_path), " 1 prepare"),
+    ):
+        (tmp_path / "changed.yaml").write_text(yaml.safe_dump(changed))
+        plan = snakemake("all", "-n", "--configfile", "changed.yaml")
         assert planned in plan.stderr, plan.stderr
 
     # From records alone: no weights, no checkpoints, no videos.
-    before = tables(one), figures(one)
-    shutil.rmtree(one / "data")
-    shutil.rmtree(one / "results/tiny/tables")
-    for weights in (one / "results/tiny/runs").glob("*/model.safetensors"):
+    shutil.rmtree(tmp_path / "data")
+    shutil.rmtree(tmp_path / "results/demo/tables")
+    for weights in (tmp_path / "results/demo/runs").glob("*/model.safetensors"):
         weights.unlink()
-    report = snakemake("report", "--cores", "1", "--configfile", str(tiny_file), folder=one)
+    report = snakemake("report", "--cores", "1", *study)
     assert report.returncode == 0, report.stderr
-    assert (tables(one), figures(one)) == before
+    assert results(tmp_path) == made
 
 
 def test_a_video_that_does_not_decode_stops_the_study_before_training(snakemake, tiny, tmp_path):
