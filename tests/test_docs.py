@@ -24,7 +24,7 @@ RUN_AS_SHOWN = {
         "snakemake all",
         "snakemake ablation",
     ],
-    "workflow/test_newcomer.py::test_the_papers_study_is_planned_once_six_lines_are_edited": [
+    "workflow/test_newcomer.py::test_the_papers_study_is_planned_once_five_lines_are_edited": [
         "dynamonet doctor --study config/paper.yaml",
         "dynamonet plan --study config/paper.yaml",
         "snakemake --profile slurm -n all",
@@ -46,7 +46,7 @@ RUN_AS_SHOWN = {
 }
 """The documented commands that a test or fixture runs as they are shown, placeholders and folders apart."""
 LISTED = {
-    "workflow/test_newcomer.py::test_the_papers_study_is_planned_once_six_lines_are_edited": [
+    "workflow/test_newcomer.py::test_the_papers_study_is_planned_once_five_lines_are_edited": [
         # GPUs and the data sets are needed; weights are downloaded
         "snakemake --profile slurm ablation",
         "snakemake --profile slurm EXPERIMENT",
