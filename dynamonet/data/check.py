@@ -2,8 +2,8 @@
 
 FFmpeg conceals damage, and ends a file that is cut short without a word. Here both are errors, as far as the decoder
 tells of them; so are files cut between two frames, which `ffmpeg -xerror -err_detect explode` takes for whole. Of 120
-copies of real clips, damaged at random (noise, zeros, cut), that command refuses 91 in version 5.1, and this check 90
-of them with libavcodec 62, which conceals zeros in one H.264 file without an error or a flag. Both take the other 29
+copies of five real clips, damaged at random (noise, zeros, cut), that command refuses 91 in version 5.1, and this check
+90 of them with libavcodec 62, which conceals zeros in one H.264 file without an error or a flag. Both take the other 29
 for whole: noise can be a valid picture, and what ends a file is often its index alone.
 """
 

@@ -30,7 +30,8 @@ class Manifest:
 
     - id, path (relative to `root`), class_index (-1: unlabelled), group (of videos that must not be divided between
       training and test; "": none), split_1... ("train", "test" or ""): what the lists say;
-    - bytes, sha256, fps, duration_s: of the listed file; the last two from its header;
+    - bytes, sha256, fps, duration_s: of the listed file; fps from its header, the duration from its time stamps where
+      each is later than the one before, else frames / fps;
     - status: "ok", "missing", "undecodable", or "duplicate" for a training video whose content is that of a test
       video of the same split; reason: why it is not "ok";
     - file (relative to `files_root`), file_bytes, file_sha256, frames, width, height (pixels, upright), first_pts,

@@ -20,6 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dynamonet.data.sampling import generator
 
+IDENTITY = "motion.json"
+"""Lies in the root of a set and says which one it is: written first, and kept."""
+
 CLASSES = (
     "moving left",
     "moving right",

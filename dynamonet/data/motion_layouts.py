@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 
 from dynamonet.data.encoding import encode
-from dynamonet.data.motion import CLASSES, MotionConfig, render
+from dynamonet.data.motion import CLASSES, IDENTITY, MotionConfig, render
 from dynamonet.data.sampling import generator
 from dynamonet.errors import UserError
 from dynamonet.files import read_json, write_json, write_text
 
-IDENTITY, COMPLETE = "motion.json", "complete.json"
-"""What the set is, written first and kept; and that all of it is there: removing this one has the files checked."""
+COMPLETE = "complete.json"
+"""That all of the set is there: removing this one has the files checked."""
 FORMAT = 1
 """Raised whenever the same config gives other files."""
 HMDB_CLASSES = CLASSES[:10]

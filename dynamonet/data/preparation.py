@@ -10,6 +10,7 @@ from dynamonet.data.leaks import refuse_shared_groups, with_duplicates
 from dynamonet.data.ledger import Ledger
 from dynamonet.data.listing import Listing, read_listing
 from dynamonet.data.manifest import CHECKED_COLUMNS, Manifest
+from dynamonet.data.official import counts_to_meet, differences
 from dynamonet.data.preparation_report import count, count_shard
 from dynamonet.data.survey import Announce, Finding, Progress, Survey
 from dynamonet.errors import UserError
@@ -17,8 +18,8 @@ from dynamonet.errors import UserError
 CHECKED = Path("data/checked")
 """Where the ledgers are that studies share."""
 
-MESSAGE_FILES = 3
-"""Unusable files that an error names."""
+MOST_NAMED = 3
+"""Unusable files, or classes without videos, that an error names."""
 
 
 def prepare(
@@ -39,7 +40,8 @@ def prepare(
 
     What a ledger under `checked` knows of unchanged files is not done again. With `shard` = (i, n), i from 1 to n,
     only the i-th, (i + n)-th... listed video is checked and copied, and no manifest written. `announce` is told what
-    the copies will take before the first is made, and of every unusable video where there are too many.
+    the copies will take before the first is made, of every unusable video where there are too many, and, in the end,
+    of every count of the lists that is not the official one.
 
     Raises UserError, and writes no manifest, if a group of videos is divided between training and test, if more than
     `max_unusable` listed videos are missing, do not decode or are training videos with the content of a test video, or
@@ -50,10 +52,10 @@ def prepare(
     listing = read_listing(layout, root)
     refuse_shared_groups(listing)
     with Ledger(checked, layout, root) as ledger:
-        survey = Survey(ledger, root, copies, copies_folder)
+        survey = Survey(ledger, root, copies, copies_folder, [video.path for video in listing.videos])
         first, step = shard or (1, 1)
         survey.recall(video.path for video in listing.videos[first - 1 :: step])
-        survey.complete(len(listing.videos), workers, progress or (lambda done, total: None), announce)
+        survey.complete(workers, progress or (lambda done, total: None), announce)
     if shard is not None:
         return count_shard(survey)
     rows = with_duplicates(_rows(listing, survey.findings), listing.splits)
@@ -61,7 +63,13 @@ def prepare(
     _refuse_unusable(manifest, max_unusable, announce)
     _refuse_empty_classes(manifest)
     manifest.save(out)
-    return count(manifest, survey)
+    official = counts_to_meet(layout, root)
+    others = differences(listing, official)
+    for other in others:
+        announce(
+            f"other than officially: {root} lists {other.listed} {other.what}, the official lists {other.official}."
+        )
+    return count(manifest, survey, official, others)
 
 
 def _rows(listing: Listing, findings: dict[str, Finding]) -> pd.DataFrame:
@@ -99,8 +107,8 @@ def _refuse_unusable(manifest: Manifest, max_unusable: int, announce: Announce) 
     if len(unusable) > max_unusable:
         for row in unusable.itertuples():
             announce(f"{row.status}: {row.path}: {row.reason}")
-        named = "; ".join(f"{row.path}: {row.reason}" for row in unusable.head(MESSAGE_FILES).itertuples())
-        rest = f"; and {len(unusable) - MESSAGE_FILES} more, all named above" if len(unusable) > MESSAGE_FILES else ""
+        named = "; ".join(f"{row.path}: {row.reason}" for row in unusable.head(MOST_NAMED).itertuples())
+        rest = f"; and {len(unusable) - MOST_NAMED} more, all named above" if len(unusable) > MOST_NAMED else ""
         raise UserError(
             f"{len(unusable)} of {len(manifest.rows)} listed videos under {manifest.root} are unusable"
             f" ({named}{rest}); replace them or raise max_unusable, which is {max_unusable}."
@@ -116,12 +124,19 @@ def _refuse_empty_classes(manifest: Manifest) -> None:
             usable = listed.loc[listed["status"] == "ok", "class_index"]
             if part == "train" and listed.empty and manifest.classes:
                 continue  # for evaluation only
+            if listed.empty and not manifest.classes:
+                raise UserError(
+                    f"None of the {len(manifest.rows)} videos of {manifest.root} falls into the {name} part, which"
+                    f" layout {manifest.layout} chooses by their paths; add videos."
+                )
             if usable.empty:
                 raise UserError(
                     f"Split {split} of {manifest.root} has no usable {name} video; check its lists and add files."
                 )
-            for class_index in sorted(set(range(len(manifest.classes))) - set(usable)):
+            found = set(usable)
+            if lacking := [one for index, one in enumerate(manifest.classes) if index not in found]:
+                more = ", …" if len(lacking) > MOST_NAMED else ""
                 raise UserError(
-                    f"Class {manifest.classes[class_index]!r} has no usable {name} video in split {split} of"
-                    f" {manifest.root}; add its files."
+                    f"Split {split} of {manifest.root} has no usable {name} video of {len(lacking)} of its"
+                    f" {len(manifest.classes)} classes ({', '.join(lacking[:MOST_NAMED])}{more}); add their files."
                 )

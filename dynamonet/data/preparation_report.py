@@ -1,13 +1,14 @@
 """What a preparation found, as counts for its record and as a page to read."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 
 from dynamonet.data.leaks import repeats_within_parts
-from dynamonet.data.listing import official_counts
 from dynamonet.data.manifest import Manifest
+from dynamonet.data.official import Difference
 from dynamonet.data.survey import Survey
 
 QUANTILES = {"min": 0.0, "p5": 0.05, "median": 0.5, "p95": 0.95, "max": 1.0}
@@ -23,8 +24,13 @@ def count_shard(survey: Survey) -> dict:
     )
 
 
-def count(manifest: Manifest, survey: Survey) -> dict:
-    """The counts of a prepared data set, all of them JSON."""
+def count(
+    manifest: Manifest, survey: Survey, official: dict[str, Any] | None, differences: Sequence[Difference]
+) -> dict:
+    """The counts of a prepared data set, all of them JSON.
+
+    `official` are those that its lists are to have, if any, and `differences` where they have others.
+    """
     rows = manifest.rows
     unusable = rows[rows["status"] != "ok"]
     failed = rows[rows["status"].isin(["missing", "undecodable"])]
@@ -37,7 +43,8 @@ def count(manifest: Manifest, survey: Survey) -> dict:
         classes=len(manifest.classes),
         splits=_by_split({key: int((part["status"] == "ok").sum()) for key, part in parts.items()}),
         listed_by_split=_by_split({key: len(part) for key, part in parts.items()}),
-        official=official_counts(manifest.layout),
+        official=official,
+        other_than_officially=[str(one) for one in differences],
         frames=int(usable["frames"].sum()),
         bytes=int(usable["bytes"].sum()),
         duration_h=round(float(usable["duration_s"].sum()) / 3600, 4),
@@ -100,7 +107,7 @@ def report(dataset: str, root: str, counts: dict) -> str:
     sections = [
         f"# Preparation of {dataset}\n\n`{root}`, manifest {counts['manifest_sha256'][:12]}",
         _videos(counts),
-        "## Parts\n\n" + _parts(counts),
+        "## Parts\n\n" + _parts(counts) + _other_than_officially(counts),
         "## Sizes\n\n" + _sizes(counts),
         "## Duplicates\n\n" + _duplicates(counts),
     ]
@@ -116,12 +123,12 @@ def _videos(counts: dict) -> str:
     official = counts["official"] or {}
     rows = [
         ("listed", counts["listed"]),
-        *([("listed officially", official["listed"])] if "listed" in official else []),
+        *([("listed officially", _beside(counts["listed"], official["listed"]))] if official else []),
         ("found", counts["found"]),
         ("decodable", counts["decodable"]),
         *copied,
         ("classes", counts["classes"]),
-        *([("classes officially", official["classes"])] if "classes" in official else []),
+        *([("classes officially", _beside(counts["classes"], official["classes"]))] if official else []),
         ("groups", counts["groups"]),
         ("read from the middle, by regular time stamps", counts["regular_clock"]),
         ("frames", counts["frames"]),
@@ -133,14 +140,24 @@ def _videos(counts: dict) -> str:
 
 
 def _parts(counts: dict) -> str:
-    official = (counts["official"] or {}).get("splits", {})
-    rows = [
-        (split, part, official.get(split, {}).get(part, "-"), counts["listed_by_split"][split][part], usable)
-        for split, parts in counts["splits"].items()
-        for part, usable in parts.items()
-    ]
+    official = counts["official"] and counts["official"]["splits"]
+    rows = []
+    for split, parts in counts["splits"].items():
+        for part, usable in parts.items():
+            listed = counts["listed_by_split"][split][part]
+            rows.append((split, part, _beside(listed, official[split][part]) if official else "-", listed, usable))
     source = f"\n\nOfficial: {counts['official']['source']}." if official else ""
     return _table(("Split", "Part", "Official", "Listed", "Usable"), rows) + source
+
+
+def _other_than_officially(counts: dict) -> str:
+    others = counts["other_than_officially"]
+    return "\n\n**Other than officially listed:** " + "; ".join(others) + "." if others else ""
+
+
+def _beside(listed: int, official: int) -> str:
+    """The official number, marked where another is listed."""
+    return f"{official}" if listed == official else f"**≠ {official}**"
 
 
 def _sizes(counts: dict) -> str:

@@ -1,6 +1,6 @@
 """Every listed file looked at once: what the ledger knows is taken from there, the rest goes to the pool."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from dynamonet.data.checking import Absent, Stamp, Task, copy_key, facts_key, st
 from dynamonet.data.checking_pool import examine_all
 from dynamonet.data.copy_recipe import CopyRecipe, copy_path, recipe_id
 from dynamonet.data.ledger import Key, Ledger
+from dynamonet.files import sha256_text
 
 Progress = Callable[[int, int], None]
 """Called with (done, in all): checks and copies of files, without those known already."""
@@ -31,8 +32,17 @@ class Finding:
 class Survey:
     """The files of a data set at `root`, and their copies in `copies_folder` if there is a recipe for them."""
 
-    def __init__(self, ledger: Ledger, root: Path, recipe: CopyRecipe | None, copies_folder: Path | None):
+    def __init__(
+        self,
+        ledger: Ledger,
+        root: Path,
+        recipe: CopyRecipe | None,
+        copies_folder: Path | None,
+        listed: Sequence[str],
+    ):
+        """`listed` are the paths of all videos of the data set, of which a survey may look at a share."""
         self.ledger, self.root, self.recipe, self.copies_folder = ledger, root, recipe, copies_folder
+        self.listed = listed
         self.findings: dict[str, Finding] = {}
         self.estimate: dict | None = None
         """What the copies of the whole data set will take, and its text, from when the first of them was made."""
@@ -54,10 +64,10 @@ class Survey:
             if finding.copy_file:
                 finding.copy = known.get(self._copy_key(finding.copy_file))
 
-    def complete(self, listed: int, workers: int, progress: Progress, announce: Announce) -> None:
+    def complete(self, workers: int, progress: Progress, announce: Announce) -> None:
         """Check, then copy, all that is unknown; each result is in the ledger before the next is waited for.
 
-        `announce` is told what the copies of all `listed` files will take before the first is made.
+        `announce` is told what the copies of all listed files will take before the first is made.
         """
         unchecked = [path for path, finding in self.findings.items() if finding.status == "ok" and not finding.facts]
         # Of the unchecked ones, those that decode are copied as well.
@@ -66,7 +76,7 @@ class Survey:
             progress(done, len(unchecked) + copies)
         uncopied = self._uncopied()
         if uncopied:
-            announce(self._estimated(listed))
+            announce(self._estimated())
         for done in self._look(uncopied, self.recipe, workers):
             progress(len(unchecked) + done, len(unchecked) + len(uncopied))
 
@@ -97,7 +107,7 @@ class Survey:
                 finding.status, finding.reason = "undecodable", examined.failure
             yield done
 
-    def _estimated(self, listed: int) -> str:
+    def _estimated(self) -> str:
         """The estimate's text; a new estimate is of the files known to decode here, times all that are listed."""
         if self.estimate is None:
             from dynamonet.data.copy_estimate import estimate
@@ -105,7 +115,7 @@ class Survey:
             usable = [path for path, finding in self.findings.items() if finding.facts and finding.status == "ok"]
             frames = sum(self.findings[path].facts["frames"] for path in usable)
             made = estimate([self.root / path for path in usable], self.recipe, frames)
-            share = len(self.findings) / listed
+            share = len(self.findings) / len(self.listed)
             made = replace(
                 made,
                 videos=round(len(usable) / share),
@@ -118,7 +128,8 @@ class Survey:
 
     @property
     def _estimate_key(self) -> Key:
-        return ("estimate", recipe_id(self.recipe))
+        """The jobs that share a data set have one estimate, and lists that have changed another."""
+        return ("estimate", recipe_id(self.recipe), sha256_text("\0".join(sorted(self.listed))))
 
     def _take_facts(self, finding: Finding, facts: dict | None) -> None:
         finding.facts = facts

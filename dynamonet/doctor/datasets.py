@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dynamonet.data.listing import Listing, official_counts, read_listing
+from dynamonet.data.listing import Listing, read_listing
+from dynamonet.data.official import counts_to_meet, differences
 from dynamonet.doctor.finding import OK, PROBLEM, WARNING, Finding
 from dynamonet.errors import UserError
 from dynamonet.files import sha256_file
@@ -57,7 +58,7 @@ def _lists_and_files(study: Study, dataset: str, root: Path) -> Iterator[Finding
         says = f"{dataset}: {root} is not read as {config.layout}: {error}"
         yield Finding(SUBJECT, PROBLEM, says, f"mend what is said, or edit datasets.{dataset}.layout")
         return
-    yield _counts(dataset, config.layout, listing)
+    yield _counts(dataset, listing, counts_to_meet(config.layout, root))
     if lacking := [split for split in config.splits if split not in listing.splits]:
         says = f"{dataset}: its lists have no split {', '.join(map(str, lacking))}"
         yield Finding(SUBJECT, PROBLEM, says, f"edit datasets.{dataset}.splits, or add the lists")
@@ -75,14 +76,12 @@ def _lists_and_files(study: Study, dataset: str, root: Path) -> Iterator[Finding
     yield from _decoded(dataset, _spread(found, DECODED))
 
 
-def _counts(dataset: str, layout: str, listing: Listing) -> Finding:
-    videos = len(listing.videos)
-    says = f"{dataset}: {videos} videos of {len(listing.classes)} classes are listed"
-    official = official_counts(layout)
-    if official and official["listed"] != videos:
+def _counts(dataset: str, listing: Listing, official: dict | None) -> Finding:
+    says = f"{dataset}: {len(listing.videos)} videos of {len(listing.classes)} classes are listed"
+    if others := differences(listing, official):
         mend = "nothing, if the lists are meant to be other than the official ones"
-        return Finding(SUBJECT, WARNING, f"{says}; the official lists have {official['listed']}", mend)
-    return Finding(SUBJECT, OK, says + (", as officially" if official else ""))
+        return Finding(SUBJECT, WARNING, f"{says}; other than officially: {'; '.join(map(str, others))}", mend)
+    return Finding(SUBJECT, OK, says + (", in all splits as officially" if official else ""))
 
 
 def _decoded(dataset: str, paths: Sequence[Path]) -> Iterator[Finding]:

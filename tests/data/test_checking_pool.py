@@ -1,11 +1,14 @@
 import pytest
 import stuck_checks
+from labelled_clips import write_lists
 
+from dynamonet.cli import main
 from dynamonet.data import checking, checking_pool
 from dynamonet.data.checking import Task, stamp
 from dynamonet.data.checking_pool import examine_all
 from dynamonet.data.encoding import encode
 from dynamonet.errors import UserError
+from dynamonet.files import write_json
 
 
 def tasks(folder, names, barcodes):
@@ -26,6 +29,17 @@ def test_a_file_that_hangs_or_crashes_the_decoder_costs_only_itself(workers, tmp
     assert set(failures.values()) == {""}
     assert [outcomes[position].facts["frames"] for position in (0, 2, 4, 6)] == [5] * 4
     assert outcomes[3].facts is None
+
+
+def test_as_many_processes_as_workers_are_asked_for_work_at_the_same_time(tmp_path, barcodes, monkeypatch):
+    monkeypatch.setattr(checking, "examine", stuck_checks.examine)
+    encode(tmp_path / "clips/wave/meets one.mp4", map(barcodes.draw, range(5)), "h264", 25)
+    encode(tmp_path / "clips/wave/meets two.mp4", map(barcodes.draw, range(6)), "h264", 25)
+    write_lists(tmp_path / "clips", ["wave/meets one.mp4"], ["wave/meets two.mp4"])
+    monkeypatch.chdir(tmp_path)
+    write_json(tmp_path / "clips.spec.json", dict(dataset="clips", layout="folder", root="clips", max_unusable=0))
+    monkeypatch.setattr(checking_pool, "PATIENCE_S", 20.0)
+    assert main(["prepare", "--spec", "clips.spec.json", "--workers", "2"]) == 0
 
 
 def test_no_process_is_started_for_nothing(monkeypatch):

@@ -1,11 +1,12 @@
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from listed_roots import error, write
 
-from dynamonet.data.listing import layout_names, official_counts, read_listing
+from dynamonet.data.listing import fingerprint, layout_names, official_counts, read_listing
 from dynamonet.errors import UserError
 
 CLIPS = {
@@ -141,6 +142,59 @@ def test_names_hold_what_some_take_for_a_line_end(tmp_path):
     assert [video.path for video in videos] == [*(f"wave/{name}" for name in names), "wave/c.avi"]
 
 
+KINETICS = "label,youtube_id,time_start,time_end,split\ncaf,b,100,110,val\n"
+HMDB51 = {f"splits/wave_test_split{split}.txt": "a.avi 1\nb.avi 2\n" for split in (1, 2, 3)}
+
+
+CAFE = os.fsdecode(b"caf\xe9")
+
+
+@pytest.mark.parametrize(
+    ("layout", "files", "shown"),
+    [
+        ("unlabelled", {f"{CAFE}.avi": ""}, r"caf\xe9.avi"),
+        ("unlabelled", {f"{CAFE}/a.avi": ""}, r"caf\xe9/a.avi"),
+        (
+            "kinetics400",
+            {"val.csv": KINETICS, f"val/{CAFE}/b_000100_000110.mp4": ""},
+            r"val/caf\xe9/b_000100_000110.mp4",
+        ),
+        ("hmdb51", {name.replace("wave", CAFE): text for name, text in HMDB51.items()}, r"hmdb51_org/caf\xe9/a.avi"),
+    ],
+)
+def test_a_name_that_is_not_utf8_is_refused(tmp_path, layout, files, shown):
+    assert error(layout, write(tmp_path, files)) == f"{tmp_path} holds {shown}, a name that is not UTF-8; rename it."
+    assert len(fingerprint(layout, tmp_path)) == 64
+
+
+def test_names_that_are_no_videos_may_be_anything(tmp_path):
+    write(tmp_path, ["a.avi", f"{CAFE}/notes.txt", f"{CAFE}.txt"])
+    assert [video.path for video in read_listing("unlabelled", tmp_path).videos] == ["a.avi"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "lists", "message"),
+    [
+        (
+            "folder",
+            CLIPS | {"testlist01.txt": "wave/d.avi\nwave/a\0.avi\n"},
+            r"testlist01.txt:2: line 'wave/a\x00.avi'",
+        ),
+        ("folder", CLIPS | {"classInd.txt": "1 wa\0ve\n"}, r"classInd.txt:1: line '1 wa\x00ve'"),
+        (
+            "hmdb51",
+            HMDB51 | {"splits/wave_test_split2.txt": "a\0.avi 1\n"},
+            r"wave_test_split2.txt:1: line 'a\x00.avi 1'",
+        ),
+        ("unlabelled", {"list.txt": "a.avi\nb\0.avi\n"}, r"list.txt:2: line 'b\x00.avi'"),
+        ("kinetics400", {"val.csv": KINETICS.replace(",b,", ",b\0,")}, r"val.csv:2: 'caf' or 'b\x00'"),
+    ],
+)
+def test_a_nul_in_a_list_is_named_with_its_line(tmp_path, layout, lists, message):
+    assert message in error(layout, write(tmp_path, lists))
+    assert len(fingerprint(layout, tmp_path)) == 64
+
+
 @pytest.mark.parametrize("layout", layout_names())
 def test_official_counts_are_plain_data(layout):
     counts = official_counts(layout)
@@ -148,7 +202,7 @@ def test_official_counts_are_plain_data(layout):
         assert counts is None
     else:
         assert json.loads(json.dumps(counts)) == counts
-        assert set(counts) == {"classes", "listed", "splits", "source"}
+        assert set(counts) - {"per_class"} == {"classes", "listed", "splits", "source"}
         assert all(set(parts) == {"train", "test"} for parts in counts["splits"].values())
 
 

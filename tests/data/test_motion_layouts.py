@@ -21,8 +21,10 @@ def contents(root):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_prepares(layout, motion_root, tmp_path):
-    counts = prepare(layout, motion_root / LAYOUTS[layout], tmp_path / "m.parquet", checked=tmp_path / "checked")
+    said, root = [], motion_root / LAYOUTS[layout]
+    counts = prepare(layout, root, tmp_path / "m.parquet", checked=tmp_path / "checked", announce=said.append)
     assert counts["listed"] == counts["decodable"] > 0
+    assert counts["official"] is None and said == []
     assert set(Manifest.load(tmp_path / "m.parquet").rows["frames"]) == {12}
 
 

@@ -144,7 +144,24 @@ def test_a_preparation_that_is_asked_to_stop_ends_with_75(many):
 def test_a_class_without_usable_videos_is_refused(root, tmp_path):
     (root / "jump/e.avi").unlink()
     message = refused(root, tmp_path / "m.parquet", max_unusable=1)
-    assert "Class 'jump' has no usable test video in split 1" in message
+    assert message.endswith("has no usable test video of 1 of its 2 classes (jump); add their files.")
+
+
+def test_the_first_classes_without_usable_videos_are_named(root, tmp_path):
+    write_lists(root, (*TRAIN, *(f"{name}/gone.mp4" for name in "abcd")), TEST)
+    message = refused(root, tmp_path / "m.parquet", max_unusable=4)
+    assert message.endswith("has no usable training video of 4 of its 6 classes (a, b, c, …); add their files.")
+
+
+def test_an_unlabelled_folder_too_small_to_have_a_test_part_is_told_so(root, tmp_path):
+    (root / "only").mkdir()
+    shutil.copy(root / TRAIN[0], root / "only/a.mp4")
+    with pytest.raises(UserError) as caught:
+        prepare("unlabelled", root / "only", tmp_path / "m.parquet")
+    assert str(caught.value) == (
+        f"None of the 1 videos of {root / 'only'} falls into the test part, which layout unlabelled chooses by their"
+        " paths; add videos."
+    )
 
 
 def test_a_data_set_for_evaluation_only_has_no_training_video(root, tmp_path):
@@ -173,6 +190,24 @@ def test_a_training_video_with_the_content_of_a_test_video_is_left_out(root, tmp
     assert manifest.select(1, "train")["path"].tolist() == [*TRAIN, "wave/again.mp4"]
     assert manifest.select(1, "test")["path"].tolist() == list(TEST)
     assert manifest.excluded(1, "train")[["id", "status"]].values.tolist() == [["wave/twin", "duplicate"]]
+
+
+def test_a_twin_is_judged_in_each_split_by_itself(root, tmp_path):
+    """Training of split 1, and with the content of a video that is test in split 2 alone: no leak."""
+    shutil.copy(root / TRAIN[0], root / "wave/twin.mp4")
+    write_lists(root, (*TRAIN, "wave/twin.mp4"), TEST)
+    (root / "trainlist02.txt").write_text("wave/b.mp4 2\njump/c.avi 1\n")
+    (root / "testlist02.txt").write_text("wave/a.mp4\njump/e.avi\n")
+    counts = prepare("folder", root, tmp_path / "m.parquet")
+    assert counts["duplicates"]["left_out_of_training"] == 0 and counts["decodable"] == 6
+    (tmp_path / "m.parquet").unlink()
+    (root / "trainlist02.txt").write_text("wave/twin.mp4 2\nwave/b.mp4 2\njump/c.avi 1\n")
+    assert "wave/twin.mp4: is wave/a.mp4 of the test part of split 2)" in refused(root, tmp_path / "m.parquet")
+    prepare("folder", root, tmp_path / "m.parquet", max_unusable=1)
+    manifest = Manifest.load(tmp_path / "m.parquet")
+    assert manifest.select(1, "train")["path"].tolist() == [*TRAIN, "wave/twin.mp4"]
+    assert manifest.select(2, "train")["path"].tolist() == ["wave/b.mp4", "jump/c.avi"]
+    assert manifest.excluded(2, "train")["path"].tolist() == ["wave/twin.mp4"]
 
 
 def test_a_group_in_both_parts_is_refused_before_any_file_is_looked_at(root, tmp_path):

@@ -72,6 +72,30 @@ def test_a_manifest_names_the_copies_and_says_what_they_are(root, tmp_path):
     assert plain["looked_at"] == 0 and plain["manifest_sha256"] != counts["manifest_sha256"]
 
 
+def test_what_copies_will_take_is_said_before_the_first_is_made(root, tmp_path):
+    there = []
+    prepare(
+        *("folder", root, tmp_path / "m.parquet"),
+        copies=RECIPE,
+        copies_folder=tmp_path / "copies",
+        announce=lambda text: there.append((text[:8], list((tmp_path / "copies").rglob("*.mp4")))),
+    )
+    assert there == [("4 copies", [])] and len(list((tmp_path / "copies").rglob("*.mp4"))) == 4
+
+
+def test_lists_that_have_changed_have_another_estimate(root, tmp_path):
+    lists = {path: path.read_text() for path in sorted(root.glob("t*list01.txt"))}
+    for path, text in lists.items():
+        path.write_text(text.splitlines(keepends=True)[0])
+    few, said = copied(root, tmp_path / "m.parquet")
+    assert said[0].startswith("2 copies with")
+    for path, text in lists.items():
+        path.write_text(text)
+    every, said = copied(root, tmp_path / "m.parquet")
+    assert said == [every["copies"]["estimate"]["text"]] and said[0].startswith("4 copies with")
+    assert every["copies"]["estimate"]["gigabytes"] > few["copies"]["estimate"]["gigabytes"]
+
+
 def test_copies_are_made_once_whatever_the_workers_and_shards(root, tmp_path, monkeypatch):
     copied(root, tmp_path / "m.parquet", workers=2, checked=tmp_path / "others")
     bytes_of_copies = {path: path.read_bytes() for path in (tmp_path / "copies").rglob("*.mp4")}

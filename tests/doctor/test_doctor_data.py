@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from dynamonet.data.layouts import ucf101 as layout
 from dynamonet.data.listing import read_listing
 from dynamonet.doctor.datasets import check_checkpoints, check_dataset
 from dynamonet.doctor.finding import OK, PROBLEM, WARNING
@@ -36,8 +37,22 @@ def test_lists_files_and_counts(ucf101):
     found = ucf101()
     assert "36 of 36 listed files that were looked for are there" in says(found, OK)
     assert "3 files decode from end to end" in says(found, OK)
-    assert "36 videos of 12 classes are listed; the official lists have 13320" in says(found, WARNING)
+    assert (
+        "36 videos of 12 classes are listed; other than officially: 12 classes (officially 101); "
+        "36 videos (officially 13320); 24 training videos of split 1 (officially 9537); 12 test videos of split 1"
+    ) in says(found, WARNING)
     assert not says(found, PROBLEM)
+
+
+def test_the_lists_of_every_split_are_held_against_the_official_counts(ucf101, monkeypatch):
+    splits = {split: {"train": 24, "test": 12} for split in ("1", "2", "3")}
+    official = {"classes": 12, "listed": 36, "splits": splits, "source": "this test"}
+    monkeypatch.setattr(layout, "OFFICIAL_COUNTS", official)
+    assert "36 videos of 12 classes are listed, in all splits as officially" in says(ucf101(), OK)
+    path = ucf101.root / "ucfTrainTestlist/trainlist03.txt"
+    path.write_text(path.read_text().partition("\n")[2])  # the video stays listed by the other splits
+    other = "are listed; other than officially: 23 training videos of split 3 (officially 24) -> nothing"
+    assert other in says(ucf101(), WARNING)
 
 
 def test_missing_files_are_a_warning_unless_the_study_allows_them(ucf101):
