@@ -139,6 +139,10 @@ class ModelSpec(Frozen):
     views: Views
     threads: int
 
+    def network(self) -> dict:
+        """What its cost follows from, as JSON: the record holds it, so that it can be held against study.json."""
+        return self.model_dump(mode="json", exclude={"model", "threads"})
+
 
 def read_spec(kind: type[SpecKind], path: Path) -> SpecKind:
     """Read the spec of a stage. Raises UserError if it is absent or not of this kind."""

@@ -102,6 +102,7 @@ def resolved(study: Study, expansion: Expansion) -> dict:
             }
             for name, model in study.models.items()
         },
+        "measured": {"num_classes": study.measured_classes, "views": study.views.model_dump(mode="json")},
         "broken_baselines": study.broken_baselines,
         "recipes": {name: recipe.model_dump(mode="json") for name, recipe in study.recipes.items()},
         "experiments": {
@@ -109,6 +110,7 @@ def resolved(study: Study, expansion: Expansion) -> dict:
                 "claim": experiment.claim,
                 "task": experiment.task,
                 "tables": list(experiment.tables),
+                "reference": experiment.reference,
                 "runs": expansion.experiments[name],
             }
             for name, experiment in study.experiments.items()

@@ -102,6 +102,7 @@ def _check_names(study: Study) -> None:
 def _check_distinct(study: Study) -> None:
     """What is listed twice would be counted twice."""
     lists = {"seeds": study.seeds, "titles of models": [study.title_of(model) for model in study.models]}
+    lists["titles of datasets"] = [dataset.title or name for name, dataset in study.datasets.items()]
     for name, dataset in study.datasets.items():
         lists[f"datasets.{name}.splits"] = dataset.splits
     for name, experiment in study.experiments.items():
@@ -181,6 +182,31 @@ def _check_experiment(study: Study, where: str, experiment: Experiment) -> None:
             _check_copies(study, where, experiment.dataset, _least_side(recipe, study.clip(model).crop))
     elif set(experiment.label_fractions) != {1.0}:
         raise UserError(f"{where}.label_fractions: task {experiment.task} uses no labels to train: leave them out")
+    if experiment.reference is not None:
+        _check_reference(study, where, experiment)
+
+
+def _check_reference(study: Study, where: str, experiment: Experiment) -> None:
+    """Each of its rows must have one to be compared with, with runs of equal split and seed."""
+    _known(f"{where}.reference", experiment.reference, study.experiments)
+    reference = study.experiments[experiment.reference]
+    if reference is experiment:
+        raise UserError(f"{where}.reference: an experiment cannot be its own: its first model is, without this key")
+    if "ablation" not in experiment.tables or "ablation" not in reference.tables:
+        raise UserError(f"{where}.reference: both experiments must feed the table ablation: add it to their tables")
+    for key in ("dataset", "task"):
+        if getattr(experiment, key) != (theirs := getattr(reference, key)):
+            raise UserError(
+                f"{where}.reference: {experiment.reference} has another {key}, {theirs}: name one of the same"
+            )
+    splits = study.datasets[experiment.dataset].splits
+    for key in ("models", "init", "label_fractions", "splits"):
+        for value in getattr(experiment, key) or splits:
+            if value not in (theirs := getattr(reference, key) or splits):
+                raise UserError(
+                    f"{where}.reference: {experiment.reference} has no row of {key} {value!r}: it has "
+                    f"{', '.join(map(str, theirs))}"
+                )
 
 
 def _least_side(recipe: Recipe, crop: int) -> int:

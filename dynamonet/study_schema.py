@@ -94,6 +94,10 @@ class Experiment(Frozen):
         default=None, description="None: the study's; published: those that each model's card names"
     )
     tables: tuple[TABLES, ...] = ()
+    reference: str | None = Field(
+        default=None,
+        description="the experiment whose rows it is compared with in the table ablation; None: its own first model",
+    )
 
 
 class Selector(Frozen):

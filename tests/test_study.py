@@ -178,6 +178,10 @@ def test_run_names_are_readable(tiny):
         (lambda s: s.update(seeds=[0, 0]), "seeds: 0 is there twice"),
         (lambda s: s.update(experiments={}), "experiments: Dictionary should have at least 1 item"),
         (lambda s: s["models"]["backbone"].pop("title"), "titles of models: 'DynamoNet' is there twice"),
+        (
+            lambda s: [dataset.update(title="Motion") for dataset in s["datasets"].values()],
+            "titles of datasets: 'Motion' is there twice",
+        ),
         (lambda s: s["models"]["dynamonet"].update(clip={}), "models.dynamonet.clip.frames: key is missing"),
         (lambda s: s["models"]["dynamonet"]["options"].update(prediction="no"), "option prediction is 'no'"),
         (lambda s: s["experiments"]["labels"].update(label_fractions=[2]), "experiments.labels.label_fractions.0"),
