@@ -125,6 +125,12 @@ class Record:
             raise UserError(f"{self.path} has no value at '{dotted_key}': run the stage that writes it again.")
         return value
 
+    def mapping(self, dotted_key: str) -> dict[str, Any]:
+        value = self.get(dotted_key)
+        if not isinstance(value, dict):
+            raise UserError(f"{self.path} holds {value!r} at '{dotted_key}', where names with values belong.")
+        return value
+
     def number(self, dotted_key: str) -> float:
         value = self.get(dotted_key)
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -126,6 +126,8 @@ def test_every_guarantee_names_tests_that_exist():
             assert f"\ndef {test}(" in source, f"{file}: {test}"
             named += 1
     assert named == page.read_text().count("`test_")
+    promises = [row for row in page.read_text().splitlines() if row.startswith("| ") and row != "| promise | test |"]
+    assert promises and [row for row in promises if "`test_" not in row] == []
 
 
 def test_the_documented_start_from_a_checkpoint_is_a_study():

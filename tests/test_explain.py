@@ -20,6 +20,7 @@ from dynamonet.expansion import expand
 from dynamonet.explain import LOGGED, explain, explain_today
 from dynamonet.files import read_json, write_json
 from dynamonet.report.collect import read_study
+from dynamonet.report.tables_records import datasets_table
 from dynamonet.run_folder import find_run
 from dynamonet.spec_files import dataset_spec, write_specs
 from dynamonet.study import load_study
@@ -107,19 +108,19 @@ def test_an_edited_file_is_named_by_exactly_the_runs_that_ran_it(home, runs, fil
 
 
 def change_manifest(home: Path) -> str:
-    """One more frame in one video, as if it had been prepared again; returns its id."""
+    """One more frame in one video, of the manifest alone: its record is as it was. Returns the video's id."""
     path = home / "results/tiny/manifests/kinetics400.parquet"
     manifest = Manifest.load(path)
     manifest.rows.loc[3, "frames"] += 1
     manifest.save(path)
-    record = path.with_suffix(".json")
-    write_json(record, {**read_json(record), "manifest_sha256": Manifest.load(path).sha256})
     return manifest.rows.loc[3, "id"]
 
 
 def test_a_changed_line_of_the_manifest_is_named_with_its_video(home, runs):
     video = change_manifest(home)
-    assert (read_study(home / "results/tiny").runs["stale"] != "").all()
+    study = read_study(home / "results/tiny")
+    assert set(study.runs["stale"]) == {"fitted on another manifest; evaluated on another manifest"}
+    assert datasets_table(study).flat["Manifest"].iloc[0].endswith("†")
     (difference,) = explain_today(runs["slow_r50"]).differences
     assert difference.kind == "manifest"
     assert difference.note == f"1 row differs: {video} frames 12 → 13"

@@ -41,6 +41,7 @@ def measure(spec_path: Path, speed: bool = True, precision: str = "fp32") -> Non
         spec_path.with_name(f"{spec.model}.json"),
         "measure",
         model=spec.model,
+        measured=spec.network(),
         clip=clip.model_dump(),
         metrics={
             "parameters_m": cost.parameters_m,

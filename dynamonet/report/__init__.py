@@ -1,4 +1,4 @@
-"""Records of a study -> tables, figures, claims with verdicts, and one self-contained report.html."""
+"""Records of a study -> tables, figures and verdicts, and one self-contained report.html."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from dynamonet.report.checklist import checklist_table
 from dynamonet.report.claims import claims_table
 from dynamonet.report.collect import Study, read_study
 from dynamonet.report.drawing import Drawing, encode, report_style
+from dynamonet.report.effects import effects_table
 from dynamonet.report.figures import ablation_figure, label_efficiency_figure, learning_curves_figure
 from dynamonet.report.figures_classes import class_gain_figure
 from dynamonet.report.figures_cost import accuracy_cost_figure, accuracy_latency_figure
 from dynamonet.report.figures_time import stage_times_figure
 from dynamonet.report.figures_video import confusion_figure, predicted_frames_figure
-from dynamonet.report.ledger import ledger_table
 from dynamonet.report.numbers import numbers_tex
 from dynamonet.report.page import render_page
 from dynamonet.report.sources import cell_sources
@@ -32,8 +32,8 @@ from dynamonet.report.tables_records import cost_table, datasets_table, runs_tab
 from dynamonet.report.tables_retrieval import retrieval_table
 
 TABLES = {
+    "effects": effects_table,
     "claims": claims_table,
-    "ledger": ledger_table,
     "accuracy": accuracy_table,
     "comparison": comparison_table,
     "pairs": pairs_table,
@@ -59,6 +59,7 @@ def write_report(study_dir: Path) -> None:
     `accuracy_latency` and `stage_times`, and in report.html only.
     """
     study = read_study(Path(study_dir))
+    _check_scores(study)
     tables = {key: build(study) for key, build in TABLES.items()}
     with report_style():
         drawings = draw_figures(study, tables)
@@ -80,6 +81,14 @@ def write_report(study_dir: Path) -> None:
         for suffix, content in pictures.get(figure.key, {}).items():
             files.write_bytes(study.directory / f"figures/{figure.key}.{suffix}", content)
     files.write_text(study.directory / "report.html", page)
+
+
+def _check_scores(study: Study) -> None:
+    """Every file of scores that is there agrees with its record, whether or not a table is computed from it."""
+    runs = study.runs[(study.runs["state"] == "evaluated") & study.runs["task"].isin(("train", "evaluate"))]
+    for run in dict.fromkeys(runs["run"]):
+        if (study.directory / f"runs/{run}/logits.parquet").is_file():
+            study.videos.of(run)
 
 
 def draw_figures(study: Study, tables: dict[str, Table | None]) -> list[Drawing]:

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from dynamonet.report.collect import Study, init_title
-from dynamonet.report.statistics import Summary, summarise_runs
-from dynamonet.report.table_files import CHANGED, MISSING, NOT_APPLICABLE, count, interval, mean_sd, number
+from dynamonet.report.statistics import Summary, summarise_runs, within_percent
+from dynamonet.report.table_files import CHANGED, MISSING, NOT_APPLICABLE, STALE, count, interval, mean_sd, number
 
 ARM = ["model", "init", "label_fraction"]
 
@@ -41,12 +41,30 @@ def summarise_arms(
                 f"{stem}_mean_{unit}": summary.mean,
                 f"{stem}_sd_{unit}": summary.sd,
             }
-            row |= {f"{stem}_ci95_low_{unit}": summary.low, f"{stem}_ci95_high_{unit}": summary.high}
+            low, high = within_percent(summary.low, summary.high) if unit == "percent" else (summary.low, summary.high)
+            row |= {f"{stem}_ci95_low_{unit}": low, f"{stem}_ci95_high_{unit}": high}
             if metric in bounds:
                 for end in ("lowest", "highest"):
                     row[f"{stem}_{end}_{unit}"] = group[f"{stem}_{end}_{unit}"].mean()
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def any_stale(*arms: pd.DataFrame) -> bool:
+    """Whether a result of these runs is stale."""
+    return any(((runs["state"] == "evaluated") & (runs["stale"] != "")).any() for runs in arms)
+
+
+def drawn_notes(shown: pd.DataFrame, arms: pd.DataFrame, names: pd.Series) -> str:
+    """For a caption: which arms a figure leaves out since no run of them is there, and which of those shown are stale.
+
+    shown: the rows of `arms` that are drawn; names: of each row of `arms`.
+    """
+    said = [
+        (names[(arms["n"] == 0)], "Not shown, since no run is there"),
+        (names[arms.index.isin(shown.index) & (arms["runs_stale"] > 0)], f"Stale ({STALE} in the table)"),
+    ]
+    return "".join(f" {what}: {', '.join(dict.fromkeys(of))}." for of, what in said if len(of))
 
 
 def _by_experiment(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -98,12 +116,12 @@ def in_brackets(row: dict[str, Any]) -> str:
 
 def interval_cell(row: dict[str, Any], metric: str, decimals: int) -> str:
     summary = _summary(row, metric)
-    return interval(summary.low, summary.high, decimals) if summary.n else _absent(row)
+    return interval(summary.low, summary.high, decimals, stale=row["runs_stale"] > 0) if summary.n else _absent(row)
 
 
 def plain_mean_cell(row: dict[str, Any], metric: str, decimals: int) -> str:
     summary = _summary(row, metric)
-    return number(summary.mean, decimals) if summary.n else _absent(row)
+    return number(summary.mean, decimals) + (STALE if row["runs_stale"] else "") if summary.n else _absent(row)
 
 
 def _absent(row: dict[str, Any]) -> str:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from dynamonet.records import Record
+from dynamonet.report.arms import ARM
 from dynamonet.report.collect import Study
-from dynamonet.report.statistics import MINIMUM_N
+from dynamonet.report.statistics import MINIMUM_N, independent_units
 from dynamonet.report.table_files import Table
 
 YES, PART, NO = "yes", "in part", "no"
@@ -41,9 +42,10 @@ def _runs(study: Study) -> Iterator[Answer]:
     yield _share("Every planned run is there", finished, len(runs), "runs are evaluated")
     fresh = int(((runs["state"] == "evaluated") & (runs["stale"] == "")).sum())
     yield _share("No result is stale", fresh, finished, "evaluated runs follow from today's code and data")
-    arms = study.runs.groupby(["experiment", "model", "init", "label_fraction"], sort=False)["run"].nunique()
-    several = int((arms >= MINIMUM_N).sum())
-    yield _share("Results have intervals", several, len(arms), f"rows have {MINIMUM_N} or more runs (seeds and splits)")
+    arms = study.runs.groupby(["experiment", "dataset", *ARM], sort=False)
+    several = sum(independent_units(arm[arm["state"] == "evaluated"]) >= MINIMUM_N for _, arm in arms)
+    what = f"rows have {MINIMUM_N} or more evaluated seeds, or splits where there is one seed"
+    yield _share("Results have intervals", several, len(arms), what)
 
 
 def _code(study: Study) -> Iterator[Answer]:
@@ -100,7 +102,7 @@ def _fits(study: Study) -> list[Record]:
 
 
 def _packages(fit: Record) -> str:
-    packages = fit.get("provenance.packages")
+    packages = fit.mapping("provenance.packages")
     return ", ".join(
         f"{name} {packages[name]}" for name in ("torch", "torchvision", "pytorchvideo", "av") if name in packages
     )

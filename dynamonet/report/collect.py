@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 
 from dynamonet.code_files import CodeOnDisk
+from dynamonet.data.manifest import Manifest
 from dynamonet.errors import UserError
 from dynamonet.records import Record
-from dynamonet.report.staleness import Staleness, other_code, settings_changed
+from dynamonet.report.staleness import Staleness, other_code, other_network, settings_changed
 from dynamonet.report.videos import VideoScores
 
 RUN_FIELDS = ("model", "dataset", "split", "label_fraction", "init", "seed")
+NUMBERS = {"split": (int,), "seed": (int,), "label_fraction": (int, float)}
 PERCENT_METRICS = ("top1", "top5", "mean_class_accuracy")
 RETRIEVAL_METRICS = tuple(f"{kind}_r{k}" for kind in ("pooled", "dmr") for k in (1, 5, 10, 20))
 PSNR_METRICS = ("psnr_db", "psnr_copy_db", "psnr_future_db", "psnr_future_copy_db")
@@ -30,9 +32,11 @@ class Study:
     directory: Path
     plan: Record
     manifests: dict[str, Record]
+    manifest_hashes: dict[str, str]
+    """Of the manifests themselves, where they are there: a record may be of an earlier one."""
     measures: dict[str, Record]
     measured_otherwise: dict[str, str]
-    """Of models whose cost was measured with other code than there is now, what differs."""
+    """Of models whose cost was measured with other code or settings than there are now, what differs."""
     fits: dict[str, Record]
     evaluations: dict[str, Record]
     runs: pd.DataFrame
@@ -52,12 +56,19 @@ class Study:
 
     @cached_property
     def videos(self) -> VideoScores:
-        return VideoScores(self.directory)
+        return VideoScores(
+            self.directory, self.evaluations, dict(zip(self.runs["run"], self.runs["dataset"], strict=True))
+        )
 
     @cached_property
     def grouped_runs(self) -> dict[tuple[str, tuple[str, ...]], dict[tuple, list[str]]]:
         """What `sources.py` has grouped so far: table and fields -> values of the fields -> runs."""
         return {}
+
+    @cached_property
+    def claim_rows(self) -> list[dict[str, Any]]:
+        """What `claims.py` has found for the project's ledger; three tables ask for it."""
+        return []
 
     @property
     def experiments(self) -> dict[str, dict[str, Any]]:
@@ -110,7 +121,8 @@ def read_study(directory: Path) -> Study:
     evaluations = _read_all({name: directory / f"runs/{name}/{stage}.json" for name, stage in last_stages.items()})
     datasets = {run["run"]: run["dataset"] for run in planned_runs(plan)}
     code = CodeOnDisk()
-    staleness = Staleness(datasets, manifests, fits, evaluations, code)
+    hashes = _manifest_hashes(directory, manifests)
+    staleness = Staleness(datasets, hashes, fits, evaluations, code)
     measures = _read_all({name: directory / f"measure/{name}.json" for name in plan.get("models")})
     changed = settings_changed(directory / "runs", names, [name for name in names if name not in fits])
     rows = []
@@ -123,8 +135,13 @@ def read_study(directory: Path) -> Study:
         directory=directory,
         plan=plan,
         manifests=manifests,
+        manifest_hashes=hashes,
         measures=measures,
-        measured_otherwise={name: why for name, one in measures.items() if (why := other_code(one, code))},
+        measured_otherwise={
+            name: "; ".join(why)
+            for name, one in measures.items()
+            if (why := list(filter(None, (other_network(one, plan, name), other_code(one, code)))))
+        },
         fits=fits,
         evaluations=evaluations,
         runs=pd.DataFrame(rows),
@@ -134,9 +151,10 @@ def read_study(directory: Path) -> Study:
 def planned_runs(plan: Record) -> list[dict[str, Any]]:
     """Every run of every experiment, checked to name models and data sets that the study has."""
     planned = []
-    titles = [model.get("title", name) for name, model in plan.get("models").items()]
-    if len(set(titles)) < len(titles):
-        raise UserError(f"{plan.path}: two models share a title, and would share a row: give each its own.")
+    for kind, kinds, shared in (("model", "models", "row"), ("data set", "datasets", "column")):
+        titles = [named.get("title", name) for name, named in plan.get(kinds).items()]
+        if len(set(titles)) < len(titles):
+            raise UserError(f"{plan.path}: two {kind}s share a title, and would share a {shared}: give each its own.")
     for experiment, definition in plan.get("experiments").items():
         for run in definition.get("runs", []):
             absent = [key for key in ("run", *RUN_FIELDS) if key not in run]
@@ -145,6 +163,11 @@ def planned_runs(plan: Record) -> list[dict[str, Any]]:
             for field in ("model", "dataset"):
                 if run[field] not in plan.get(f"{field}s"):
                     raise UserError(f"{plan.path}: run {run['run']} names the unknown {field} '{run[field]}'.")
+            for field, kinds in NUMBERS.items():
+                if type(run[field]) not in kinds:
+                    raise UserError(
+                        f"{plan.path}: run {run['run']} has {run[field]!r} as {field}: a number belongs there."
+                    )
             identity = {key: run[key] for key in ("run", *RUN_FIELDS)}
             planned.append({"experiment": experiment, "task": definition["task"], **identity})
     if not planned:
@@ -154,6 +177,15 @@ def planned_runs(plan: Record) -> list[dict[str, Any]]:
 
 def _read_all(paths: dict[str, Path]) -> dict[str, Record]:
     return {name: Record.read(path) for name, path in paths.items() if path.is_file()}
+
+
+def _manifest_hashes(directory: Path, manifests: dict[str, Record]) -> dict[str, str]:
+    """By data set. A report can be written where only the records have been copied to: theirs count there."""
+    hashes = {}
+    for name, record in manifests.items():
+        path = directory / f"manifests/{name}.parquet"
+        hashes[name] = Manifest.load(path).sha256 if path.is_file() else record.get("manifest_sha256")
+    return hashes
 
 
 def _outcome(run: dict[str, Any], fit: Record | None, evaluation: Record | None) -> dict[str, Any]:
@@ -166,10 +198,10 @@ def _outcome(run: dict[str, Any], fit: Record | None, evaluation: Record | None)
         if metric == "top5":  # left out where there are five classes or fewer
             wanted = wanted and evaluation.find("metrics.top5") is not None
         value = _percent(evaluation, f"metrics.{metric}") if wanted else math.nan
-        bounds = evaluation.find(f"metrics.bounds.{metric}") if wanted else None
+        bounds = _bounds(evaluation, metric) if wanted else None
         outcome[f"{metric}_percent"] = value
-        for end, bound in zip(("lowest", "highest"), bounds or (None, None), strict=True):
-            outcome[f"{metric}_{end}_percent"] = value if bound is None else 100 * bound
+        for end, bound in zip(("lowest", "highest"), bounds or (value, value), strict=True):
+            outcome[f"{metric}_{end}_percent"] = bound
     for metric in RETRIEVAL_METRICS:
         # A network without motion representation has none of its metrics.
         key = "metrics." + metric.replace("_", ".")
@@ -183,6 +215,18 @@ def _outcome(run: dict[str, Any], fit: Record | None, evaluation: Record | None)
         scored = "counts.queried" if run["task"] == "retrieve" else "counts.scored"
         outcome["videos_scored"] = int(evaluation.number(scored))
     return outcome
+
+
+def _bounds(record: Record, metric: str) -> tuple[float, float] | None:
+    """The lowest and highest possible value in %; None where every listed video was scored."""
+    key = f"metrics.bounds.{metric}"
+    bounds = record.find(key)
+    if bounds is None:
+        return None
+    numbers = isinstance(bounds, list) and all(type(bound) in (int, float) for bound in bounds)
+    if not numbers or len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= 1:
+        raise UserError(f"{record.path} holds {bounds!r} at '{key}', where [lowest, highest] belong, within 0 to 1.")
+    return 100 * bounds[0], 100 * bounds[1]
 
 
 def _percent(record: Record, key: str) -> float:

@@ -1,8 +1,7 @@
 """How every figure looks and how it becomes bytes: style, panels, legend, PNG and SVG."""
 
 import io
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from dynamonet.report.collect import Study
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*", "d")
 LINES = ("-", "--", ":", "-.")
-FILLS = ("full", "none", "left", "right")
+FILLS = ("full", "none", "left", "right", "top", "bottom")
 DPI = 150
 PANELS_PER_ROW = 3
 SUFFIXES = ("svg", "png")
@@ -46,7 +45,9 @@ def report_style() -> Iterator[None]:
         "grid.color": "0.9",
         "axes.edgecolor": "0.4",
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
+        matplotlib.rcParams.update(settings)
         yield
 
 
@@ -58,30 +59,43 @@ def encode(image: Figure, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def style_of(study: Study, model: str, init: str, panel_inits: Iterable[str]) -> dict[str, Any]:
-    """Colour and marker tell the model in every figure, line and filling how it started among its panel."""
-    position = study.models.index(model)
-    start = sorted(set(panel_inits), key=study.inits.index).index(init)
+def styles_of(study: Study, arms: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+    """The style of each model and arm of a figure, the same in all its panels.
+
+    Colour and marker tell the model in every figure, line and filling its arms, those from scratch first.
+    arms: of each `model`, `arm` (its name in the figure) and `init`; an arm may come more than once.
+    """
     palette = sns.color_palette("colorblind", 10)
-    return {
-        "color": palette[position % len(palette)],
-        "marker": MARKERS[position % len(MARKERS)],
-        "linestyle": LINES[start % len(LINES)],
-        "fillstyle": FILLS[start % len(FILLS)],
-    }
+    arms = arms.sort_values("init", key=lambda inits: inits.map(study.inits.index), kind="stable")
+    styles = {}
+    for model, names in arms.groupby("model", sort=False)["arm"]:
+        position = study.models.index(model)
+        for place, name in enumerate(names.unique()):
+            styles[model, name] = {
+                "color": palette[position % len(palette)],
+                "marker": MARKERS[position % len(MARKERS)],
+                "linestyle": LINES[place % len(LINES)],
+                "fillstyle": FILLS[place % len(FILLS)],
+            }
+    return styles
 
 
 def panels(
-    count: int, width_in: float, height_in: float, legend_labels: list[str] | None = None
+    heights_in: list[float], width_in: float, legend_labels: list[str] | None = None
 ) -> tuple[Figure, list[Axes]]:
-    """`count` axes in rows of three, with room at the right for a legend of these labels."""
+    """Axes of these heights in rows of three, with room at the right for a legend of these labels.
+
+    A row is as high as the highest of its panels.
+    """
+    count = len(heights_in)
     columns = min(count, PANELS_PER_ROW)
-    rows = math.ceil(count / columns)
+    rows_in = [max(heights_in[first : first + columns]) for first in range(0, count, columns)]
     legend_in = 0.5 + 0.075 * max(map(len, legend_labels)) if legend_labels else 0
     # A single row must be as tall as its legend.
-    height_in = max(rows * height_in, 0.3 + 0.19 * len(legend_labels or []))
+    height_in = max(sum(rows_in), 0.3 + 0.19 * len(legend_labels or []))
     image = Figure(figsize=(columns * width_in + legend_in, height_in), layout="constrained")
-    axes = list(image.subplots(rows, columns, squeeze=False).flat)
+    grid = image.subplots(len(rows_in), columns, squeeze=False, gridspec_kw={"height_ratios": rows_in})
+    axes = list(grid.flat)
     for unused in axes[count:]:
         unused.remove()
     return image, axes[:count]

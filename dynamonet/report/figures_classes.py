@@ -15,26 +15,28 @@ from dynamonet.report.videos import ScoredVideos, common
 BUILD = "dynamonet"
 BACKBONE = {"prediction": False, "dmr_features": 0}
 """The options that turn DynamoNet into its backbone alone."""
+OF_FILTERS = ("prediction", "dmr_", "filter_", "features_detached")
+"""How the names of options begin that a backbone alone does not have, or does not use."""
 PAIR = ["experiment", "dataset", "init", "label_fraction", "split", "seed"]
 CLASSES_SHOWN = 30
 GAIN, LOSS = "#0173b2", "#d55e00"
 
 
 def class_gain_figure(study: Study) -> Drawing:
-    """One panel per DynamoNet with its backbone and data set: the difference of each class's accuracy, in points."""
+    """One panel per DynamoNet with its backbone, experiment and data set: each class's difference, in points."""
     key, title = "class_gain", "Gain over the backbone by class"
     blocks = [block for pair in backbone_pairs(study) for block in _blocks(study, *pair)]
     if not blocks:
         return Drawing(key, title, "Omitted: no evaluated run of a DynamoNet has one of its backbone beside it.")
-    most = max(min(len(gains), CLASSES_SHOWN) for _, gains in blocks)
-    image, axes = panels(len(blocks), 4.2, 1.2 + 0.2 * most)
+    image, axes = panels([1.4 + 0.2 * min(len(gains), CLASSES_SHOWN) for _, gains in blocks], 4.2)
     captions = []
     for (name, gains), ax in zip(blocks, axes, strict=True):
         means = gains["mean"]
+        *networks, where = name.split("\n")
         _draw(ax, gains if len(gains) <= CLASSES_SHOWN else _ends(gains))
         ax.set_title(name, fontsize=9)
         captions.append(
-            f"{name.replace(chr(10), ', ')}: {len(gains)} classes, {(means > 0).sum()} gain, {(means < 0).sum()} lose, "
+            f"{' '.join(networks)}, {where}: {len(gains)} classes, {(means > 0).sum()} gain, {(means < 0).sum()} lose, "
             f"over {int(gains['n'].max())} pairs of runs."
         )
     caption = (
@@ -49,24 +51,35 @@ def backbone_pairs(study: Study) -> list[tuple[str, str]]:
     """Each DynamoNet of the study with the model that is the same network without filters, on the same clip."""
     networks = {name: model for name, model in study.plan.get("models").items() if model.get("build") == BUILD}
     options = {name: {**default_options(BUILD), **model["options"]} for name, model in networks.items()}
+    alone = [name for name in networks if BACKBONE.items() <= options[name].items()]
     return [
         (name, other)
         for name in networks
-        for other in networks
-        if options[name] != options[other] == {**options[name], **BACKBONE}
+        for other in alone
+        if name not in alone
+        and _of_backbone(options[name]) == _of_backbone(options[other])
         and networks[name]["clip"] == networks[other]["clip"]
     ]
 
 
+def _of_backbone(options: dict[str, Any]) -> dict[str, Any]:
+    return {option: value for option, value in options.items() if not option.startswith(OF_FILTERS)}
+
+
 def _blocks(study: Study, model: str, backbone: str) -> list[tuple[str, pd.DataFrame]]:
-    """Of each data set a heading and the gains of its classes, greatest first. Runs with fewer labels are left out."""
-    runs = study.runs[(study.runs["state"] == "evaluated") & study.runs["task"].isin(("train", "evaluate"))]
+    """Of each experiment and data set a heading and the gains of its classes, greatest first.
+
+    Only experiments that feed the accuracy: an ablation has a network for each of its rows. Runs with fewer labels are
+    left out.
+    """
+    runs = study.runs_feeding("accuracy")
+    runs = runs[(runs["state"] == "evaluated") & runs["task"].isin(("train", "evaluate"))]
     sides = [runs.loc[runs["model"] == name, ["run", *PAIR]] for name in (model, backbone)]
     pairs = sides[0].merge(sides[1], on=PAIR, suffixes=("", "_backbone"))
     # A run that several experiments share is one run.
     pairs = pairs.drop_duplicates(["run", "run_backbone"])
     found = []
-    for dataset, of_dataset in pairs.groupby("dataset", sort=False):
+    for (experiment, dataset), of_dataset in pairs.groupby(["experiment", "dataset"], sort=False):
         of_dataset = of_dataset[of_dataset["label_fraction"] == of_dataset["label_fraction"].max()]
         by_pair = pd.DataFrame(
             [
@@ -78,8 +91,8 @@ def _blocks(study: Study, model: str, backbone: str) -> list[tuple[str, pd.DataF
         gains = pd.DataFrame([_summary(by_pair[index]) for index in by_pair])
         gains["class"] = [names[index] if index < len(names) else str(index) for index in by_pair]
         gains = gains.dropna(subset="mean").sort_values(["mean", "class"], ascending=[False, True], ignore_index=True)
-        title = f"{study.model_title(model)} − {study.model_title(backbone)}"
-        found.append((f"{title}\n{study.dataset_title(dataset)}", gains))
+        title = f"{study.model_title(model)}\n− {study.model_title(backbone)}"
+        found.append((f"{title}\n{experiment}: {study.dataset_title(dataset)}", gains))
     return found
 
 

@@ -6,8 +6,9 @@ Both draw the tidy table of accuracy, so that a figure cannot say something else
 import numpy as np
 import pandas as pd
 
+from dynamonet.report.arms import drawn_notes
 from dynamonet.report.collect import Study
-from dynamonet.report.drawing import Drawing, add_legend, log_ticks, panels, style_of
+from dynamonet.report.drawing import Drawing, add_legend, log_ticks, panels, styles_of
 from dynamonet.report.table_files import Table
 
 FRONT = "Pareto front"
@@ -68,7 +69,8 @@ def _accuracy_against(
     if points.empty:
         return Drawing(key, title, "Omitted: no model has both an evaluated run and this measurement.")
     datasets = [name for name in study.datasets if name in set(points["dataset"])]
-    image, axes = panels(len(datasets), 3.1, 3.0, [*points["arm"].unique(), FRONT])
+    image, axes = panels([3.0] * len(datasets), 3.1, [*points["arm"].unique(), FRONT])
+    styles = styles_of(study, points)
     for dataset, ax in zip(datasets, axes, strict=True):
         panel = points[points["dataset"] == dataset]
         front = panel.iloc[pareto_front(panel["cost"].to_numpy(), panel["top1_mean_percent"].to_numpy())]
@@ -77,7 +79,7 @@ def _accuracy_against(
         steps = [*front["cost"], ax.get_xlim()[1]], [*front["top1_mean_percent"], front["top1_mean_percent"].iloc[-1]]
         ax.step(*steps, where="post", color="0.55", linewidth=1, linestyle="--", zorder=1, label=FRONT)
         for row in panel.to_dict("records"):
-            style = style_of(study, row["model"], row["init"], panel["init"]) | {"linestyle": "none"}
+            style = styles[row["model"], row["arm"]] | {"linestyle": "none"}
             spread = [[row["cost"] - row["low"]], [row["high"] - row["cost"]]] if "low" in row else None
             deviation = np.nan_to_num(row["top1_sd_percent"])
             ax.errorbar(row["cost"], row["top1_mean_percent"], deviation, spread, **style, capsize=2, label=row["arm"])
@@ -90,6 +92,10 @@ def _accuracy_against(
     )
     if len(unmeasured):
         caption += f" Not shown, since it was not measured: {', '.join(unmeasured)}."
+    names = accuracy.tidy["arm"] + ", " + accuracy.tidy["dataset"].map(study.dataset_title)
+    caption += drawn_notes(points, accuracy.tidy, names)
+    if outdated := [study.model_title(name) for name in points["model"].unique() if name in study.measured_otherwise]:
+        caption += f" Measured with other code or settings than now: {', '.join(outdated)}."
     return Drawing(key, title, caption, image)
 
 

@@ -23,7 +23,7 @@ def stage_times_figure(study: Study) -> Drawing:
     stages = {stage: found[stage] for stage in dict.fromkeys([*STAGES, *found]) if stage in found}
     if not stages:
         return Drawing(key, title, "Omitted: no record of this study holds a time.")
-    image, (total, single) = panels(2, 3.6, 1.0 + 0.34 * len(stages))
+    image, (total, single) = panels(2 * [1.0 + 0.34 * len(stages)], 3.6)
     labels = [f"{stage} ({len(seconds)})" for stage, seconds in stages.items()]
     longest = max(map(sum, stages.values()))
     unit, seconds_each = next((name, size) for name, size in UNITS.items() if longest >= size or size == 1)

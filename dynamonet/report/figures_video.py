@@ -58,7 +58,7 @@ def confusion_figure(study: Study) -> Drawing:
     class_names = {name: _class_names(study, name) for name in chosen}
     named = max((len(names) for names in class_names.values() if len(names) <= CLASS_NAMES_SHOWN), default=0)
     size_in = max(3.6, 0.24 * named + 1.6)
-    image, axes = panels(len(chosen), size_in + 0.5, size_in)
+    image, axes = panels([size_in] * len(chosen), size_in + 0.5)
     captions = []
     for (dataset, arm), ax in zip(chosen.items(), axes, strict=True):
         counts = sum(_confusion_counts(study, run, len(class_names[dataset])) for run in arm["run"])

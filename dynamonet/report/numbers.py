@@ -1,11 +1,11 @@
 r"""`tables/numbers.tex`: one LaTeX macro for each number that the text of a paper may quote.
 
-A macro's name is the table, then what names the row in the study file (experiment, task, data set, model, then the
-start and the share of the labels where they are not "from scratch" and "all"), then the number; letters only, digits
-spelled: `\AccuracyUcfOneOhOneDynamonetTopOne` is the mean top-1 of model `dynamonet` on data set `ucf101`. Names are
-those of the study file, not titles, so that rephrasing a title breaks no text. A number that is not there expands to
-`\missing{why}`, one of stale records to `\stale{85.3}`, and one of which runs are missing to
-`\incomplete{85.3}{2 of 3 runs}`; all three show in the text, unless the paper defines them otherwise.
+A macro's name is the table, then what names the row in the study file (the experiment where it tells rows apart, task,
+data set, model, then the start and the share of the labels where they are not "from scratch" and "all"), then the
+number; letters only, digits spelled: `\AccuracyUcfOneOhOneDynamonetTopOne` is the mean top-1 of model `dynamonet` on
+data set `ucf101`. Names are those of the study file, not titles, so that rephrasing a title breaks no text. A number
+that is not there expands to `\missing{why}`, one of stale records to `\stale{85.3}`, and one of which runs are missing
+to `\incomplete{85.3}{2 of 3 runs}`; all three show in the text, unless the paper defines them otherwise.
 """
 
 import math
@@ -105,9 +105,9 @@ FAMILIES = {
             "Parameters": ("parameters_m", 2),
         },
     ),
-    "claims": Family(
-        "Claim",
-        ("claim",),
+    "effects": Family(
+        "Effect",
+        ("effect",),
         {
             "Treatment": ("treatment_mean", 2),
             "Control": ("control_mean", 2),
@@ -149,7 +149,9 @@ def numbers_tex(study: Study, tables: dict[str, Table | None]) -> str:
 
 
 def _named(family: Family, row: dict[str, Any]) -> list[str]:
-    named = [str(row[part]) for part in family.keys] + ([row["model"]] if "model" in row else [])
+    # `arms.py` tells arms that differ in nothing else by their experiment.
+    keys = family.keys if "experiment" in family.keys or not row.get("experiment") else ("experiment", *family.keys)
+    named = [str(row[part]) for part in keys] + ([row["model"]] if "model" in row else [])
     if row.get("init", "scratch") != "scratch":
         named.append(f"after {row['init']}")
     if row.get("label_fraction", 1) != 1:
@@ -172,7 +174,12 @@ def _text(row: dict[str, Any], column: str, decimals: int) -> str:
         return text
     if missing:
         text = rf"\incomplete{{{text}}}{{{planned - missing} of {planned} runs}}"
-    return rf"\stale{{{text}}}" if row.get("runs_stale") else text
+    stale = row["difference_stale"] if column.startswith("difference") and "difference_stale" in row else _stale(row)
+    return rf"\stale{{{text}}}" if stale else text
+
+
+def _stale(row: dict[str, Any]) -> bool:
+    return bool(row.get("runs_stale") or row.get("stale"))
 
 
 def _why(column: str, missing: int, planned: int) -> str:

@@ -14,6 +14,8 @@ from dynamonet.report.page_records import row_records, study_facts
 from dynamonet.report.table_files import Table
 
 CSS_DPI = 96
+LEGIBLE = 0.75
+"""A narrower window scrolls a figure rather than draw it smaller than this share of its nominal size."""
 SHORT = 12
 VERDICT_CLASSES = {"helps": "helps", "hurts": "hurts", "not distinguishable": "even"}
 
@@ -39,7 +41,7 @@ def render_page(
         run_states=Counter(runs["state"]),
         runs_planned=len(runs),
         runs_stale=int((runs["stale"] != "").sum()),
-        claims=_claims(tables["claims"]),
+        effects=_effects(tables["effects"]),
         tables=tables,
         rows=rows,
         records=study_facts(study).as_script(rows),
@@ -51,9 +53,13 @@ def render_page(
 
 
 def _picture(png: bytes) -> dict[str, Any]:
-    """The bytes as text, and the width at which the figure's letters have their nominal size."""
-    width_px = int.from_bytes(png[16:20])  # of the IHDR chunk, which every PNG starts with
-    return {"base64": base64.b64encode(png).decode(), "width_px": round(width_px * CSS_DPI / DPI)}
+    """The bytes as text, the width at which its letters have their nominal size, and the least to read them at."""
+    width_px = int.from_bytes(png[16:20]) * CSS_DPI / DPI  # of the IHDR chunk, which every PNG starts with
+    return {
+        "base64": base64.b64encode(png).decode(),
+        "width_px": round(width_px),
+        "least_width_px": round(LEGIBLE * width_px),
+    }
 
 
 def _experiment(study: Study, name: str) -> dict[str, Any]:
@@ -63,7 +69,7 @@ def _experiment(study: Study, name: str) -> dict[str, Any]:
     return {"name": name, "claim": claim, "evaluated": evaluated, "planned": len(runs)}
 
 
-def _claims(table: Table | None) -> list[dict[str, Any]]:
+def _effects(table: Table | None) -> list[dict[str, Any]]:
     """The readable rows, each with the style class of its verdict."""
     if table is None:
         return []
@@ -79,7 +85,7 @@ def _environments(study: Study) -> list[dict[str, Any]]:
 
 
 def _environment(fit: Record) -> tuple[tuple[str, str], ...]:
-    packages = sorted(fit.get("provenance.packages").items())
+    packages = sorted(fit.mapping("provenance.packages").items())
     changes = " with uncommitted changes" if fit.find("provenance.git_dirty") else ""
     return (
         ("device", fit.get("provenance.device")),

@@ -85,7 +85,7 @@ def _behind(study: Study, key: str, row: dict[str, Any]) -> Iterator[str]:
         yield from (f"data:{name}" for name in [row["dataset"]] if name in study.manifests)
         return
     runs = _given(study, row) if key == "fairness" else runs_behind(study, key, row)
-    if key in ("cost", "runtime") or (key == "ledger" and not runs):
+    if key in ("cost", "runtime") or (key == "claims" and not runs):
         yield from (f"measure:{name}" for name in [row["model"]] if name in study.measures)
     yield from (f"run:{run}" for run in runs)
 

@@ -1,13 +1,14 @@
 """Which runs and which files every readable cell of a table was computed from: `<table>.sources.csv`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
 
 from dynamonet.published import COSTS
-from dynamonet.report.claims import claim_runs
+from dynamonet.records import Record
 from dynamonet.report.collect import Study
+from dynamonet.report.effects import effect_runs
 from dynamonet.report.table_files import Table
 
 LABELS = {
@@ -26,8 +27,8 @@ LABELS = {
     "datasets": 1,
     "checklist": 1,
     "runs": 1,
-    "claims": 1,
-    "ledger": 8,
+    "effects": 1,
+    "claims": 9,
 }
 """How many columns of a table name its rows; the others hold what was computed."""
 FEEDS = {"comparison": "accuracy", "horizon": "frame_prediction"}
@@ -38,16 +39,16 @@ JOINT = "; "
 
 def runs_behind(study: Study, key: str, row: dict[str, Any]) -> list[str]:
     """The planned runs of a tidy row of table `key`; none for a table of models or data sets."""
-    if key == "claims":
-        return claim_runs(study, row["claim"])
+    if key == "effects":
+        return effect_runs(study, row["effect"])
     if key == "runs":
         return [row["run"]]
     if key == "pairs":
         return [row["run"], row["reference_run"]]
-    if key in ("cost", "datasets", "fairness", "checklist") or (key == "ledger" and row["metric"] in COSTS):
+    if key in ("cost", "datasets", "fairness", "checklist") or (key == "claims" and row["metric"] in COSTS):
         return []
     fields = tuple(field for field in IDENTITY if row.get(field, "") != "")
-    if key == "ledger":
+    if key == "claims":
         row, fields = {**row, "searched": row["metric"].startswith("pooled")}, (*fields, "searched")
     if (key, fields) not in study.grouped_runs:
         runs = _runs_feeding(study, key)
@@ -60,7 +61,7 @@ def _runs_feeding(study: Study, key: str) -> pd.DataFrame:
     runs = study.runs
     if key == "runtime":
         return runs[runs["label_fraction"] == runs["label_fraction"].max()]
-    if key == "ledger":
+    if key == "claims":
         return runs[runs["label_fraction"] == 1].assign(searched=runs["task"] == "retrieve")
     return runs if key == "compute" else study.runs_feeding(FEEDS.get(key, key))
 
@@ -71,17 +72,14 @@ def cell_sources(study: Study, table: Table) -> pd.DataFrame:
     A run without a file among them was missing. Files are relative to the study's folder; what was published has none.
     """
     flat, labels = table.flat, LABELS[table.key]
-    facts = _facts(study, table)
+    facts, firsts = _facts(study, table), _first_of_each_block(table)
     rows = []
     for place, cells in enumerate(flat.itertuples(index=False, name=None)):
         for column, cell in list(zip(flat.columns, cells, strict=True))[labels:]:
             row = facts(place, column)
             runs = runs_behind(study, table.key, row) if row is not None else []
-            if row is not None and table.key in ("ablation", "comparison") and _is_difference(column):
-                runs = [
-                    *runs,
-                    *runs_behind(study, table.key, _first_of_block(table, row)),
-                ]  # a difference is from the first arm
+            if row is not None and firsts and _is_difference(column):
+                runs = [*runs, *runs_behind(study, table.key, _reference(firsts, row))]
             runs = list(dict.fromkeys(runs))
             rows.append(
                 {
@@ -105,9 +103,17 @@ def _facts(study: Study, table: Table) -> Callable[[int, str], dict[str, Any] | 
     return lambda place, column: of_cell.get((arms[place], column.partition(": ")[0]))
 
 
-def _first_of_block(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    block = table.tidy[(table.tidy["experiment"] == row["experiment"]) & (table.tidy["dataset"] == row["dataset"])]
-    return block.iloc[0].to_dict()
+def _first_of_each_block(table: Table) -> dict[tuple[str, str], dict[str, Any]]:
+    """The tidy rows that others are compared with, by experiment and data set."""
+    rows = table.tidy.to_dict("records") if table.key in ("ablation", "comparison") else []
+    return {(row["experiment"], row["dataset"]): row for row in reversed(rows)}
+
+
+def _reference(firsts: dict[tuple[str, str], dict[str, Any]], row: dict[str, Any]) -> dict[str, Any]:
+    """The tidy row that a row is compared with: the first of its block, or itself in the experiment that is named."""
+    elsewhere = row.get("reference_experiment", row["experiment"])
+    same = elsewhere == row["experiment"]
+    return firsts[row["experiment"], row["dataset"]] if same else {**row, "experiment": elsewhere}
 
 
 def _is_difference(column: str) -> bool:
@@ -120,32 +126,33 @@ def _files(study: Study, key: str, row: dict[str, Any] | None, column: str, runs
     if key == "fairness":
         return ["study.json"]
     if key == "checklist":
-        records = [*study.manifests.values(), *study.fits.values(), *study.evaluations.values()]
-        return ["study.json", *(_name(study, record) for record in records)]
+        manifests = [f"manifests/{name}.json" for name in study.manifests]
+        of_runs = [path for records in (study.fits, study.evaluations) for path in _of_runs(records, records)]
+        return ["study.json", *manifests, *of_runs]
     if key == "datasets":
         return [f"manifests/{row['dataset']}.json"] if row["dataset"] in study.manifests else []
-    if key == "cost" or (key == "ledger" and row["metric"] in COSTS):
+    if key == "cost" or (key == "claims" and row["metric"] in COSTS):
         return _measure(study, row)
     if key == "runtime" and not column.startswith(("Pretraining", "Training", "Waiting")):
         return _measure(study, row)
-    fits = [_name(study, study.fits[run]) for run in runs if run in study.fits]
+    fits = _of_runs(study.fits, runs)
     if key == "runtime":
         return fits
-    evaluations = [_name(study, study.evaluations[run]) for run in runs if run in study.evaluations]
+    evaluations = _of_runs(study.evaluations, runs)
     if key in ("runs", "compute"):
         return fits + evaluations
     over_videos = column.endswith("over videos") or (key == "comparison" and _is_difference(column)) or key == "pairs"
     scores = [f"runs/{run}/logits.parquet" for run in runs if run in study.evaluations]
     if over_videos:
         return scores
-    if key == "ledger" and row["interval_over"] == "videos":
+    if key == "claims" and row["interval_over"] == "videos":
         return evaluations + scores
     return evaluations
 
 
 def _measure(study: Study, row: dict[str, Any]) -> list[str]:
-    return [_name(study, study.measures[row["model"]])] if row["model"] in study.measures else []
+    return [f"measure/{row['model']}.json"] if row["model"] in study.measures else []
 
 
-def _name(study: Study, record: Any) -> str:
-    return record.path.relative_to(study.directory).as_posix()
+def _of_runs(records: dict[str, Record], runs: Iterable[str]) -> list[str]:
+    return [f"runs/{run}/{records[run].path.name}" for run in runs if run in records]

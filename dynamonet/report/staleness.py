@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from dynamonet.code_files import CodeOnDisk, changed_code
-from dynamonet.differences import listed, shown
+from dynamonet.differences import differing, listed, shown
 from dynamonet.records import Record
 from dynamonet.run_folder import identity, nearest, settings_between
 
@@ -19,16 +19,28 @@ def other_code(record: Record, code: CodeOnDisk) -> str | None:
     return f"other code: {listed(changed)}" if changed else None
 
 
+def other_network(record: Record, plan: Record, model: str) -> str | None:
+    """How the network, clip or views that a measurement is of differ from the planned ones; None if they do not."""
+    recorded, every = record.find("measured"), plan.find("measured")
+    if recorded is None or every is None:
+        return f"{'its record' if recorded is None else 'study.json'} does not say what is measured: write it again"
+    planned = {key: plan.get("models")[model][key] for key in ("build", "options", "clip")} | every
+    changes = differing(recorded, planned)
+    said = [f"{key} {shown(a)} → {shown(b)}" for key, (a, b) in changes.items()]
+    return f"settings changed: {', '.join(said)}" if said else None
+
+
 class Staleness:
     """Why the records of a study's runs no longer follow from what they were made from.
 
-    datasets: the data set of each run; manifests: by data set; fits, evaluations: by run, as far as there are any.
+    datasets: the data set of each run; manifests: the hash of that of each data set; fits, evaluations: by run; all as
+    far as there are any.
     """
 
     def __init__(
         self,
         datasets: dict[str, str],
-        manifests: dict[str, Record],
+        manifests: dict[str, str],
         fits: dict[str, Record],
         evaluations: dict[str, Record],
         code: CodeOnDisk,
@@ -79,7 +91,7 @@ class Staleness:
 
     def _on_another_manifest(self, run: str, record: Record) -> bool:
         manifest = self.manifests.get(self.datasets[run])
-        return manifest is None or manifest.get("manifest_sha256") != record.find("provenance.manifest_sha256")
+        return manifest is None or manifest != record.find("provenance.manifest_sha256")
 
 
 def settings_changed(runs_dir: Path, planned: Collection[str], missing: Iterable[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -69,6 +70,16 @@ def summarise_runs(runs: pd.DataFrame, metric: str) -> Summary:
     return Summary(everything.n, everything.mean, everything.sd, units.low, units.high)
 
 
+def independent_units(runs: pd.DataFrame) -> int:
+    """Over how many values the interval of these runs would be: seeds, or splits where there is one seed."""
+    return runs["seed"].nunique() if runs["seed"].nunique() > 1 else runs["split"].nunique()
+
+
+def within_percent(low: float, high: float) -> tuple[float, float]:
+    """The ends of an interval of a percentage: Student's t knows of no bounds. NaN stays NaN."""
+    return max(low, 0.0), min(high, 100.0)
+
+
 def paired_difference(pairs: pd.DataFrame) -> PairedDifference:
     """Compare the columns `treatment` and `control`; each row is a pair and has its dataset, split and seed.
 
@@ -119,8 +130,13 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
     """McNemar's exact test, two-sided. a, b: bool (videos,), whether each network has the video right."""
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
     disagreed = only_a + only_b
-    p_value = stats.binomtest(only_a, disagreed).pvalue if disagreed else 1.0
-    return McNemar(only_a, only_b, float(p_value))
+    return McNemar(only_a, only_b, _binomial_p(only_a, disagreed) if disagreed else 1.0)
+
+
+@cache
+def _binomial_p(successes: int, trials: int) -> float:
+    """Exact, two-sided, of a fair coin. Kept: a study asks for few distinct counts, and for each of them often."""
+    return float(stats.binomtest(successes, trials).pvalue)
 
 
 def verdict(difference: Summary, runs_missing: int) -> str:

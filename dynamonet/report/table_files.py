@@ -21,6 +21,11 @@ MISSING = "missing"
 NO_INTERVAL = f"n < {MINIMUM_N}"
 SUFFIXES = ("csv", "md", "tex", "sources.csv")
 
+GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"
+GREEK_NAMES = """
+    alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon varphi chi psi
+    omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega
+"""
 _TEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -43,9 +48,18 @@ _TEX = str.maketrans(
         "→": r"$\rightarrow$",
         "–": "--",
         "−": "$-$",
+        "≤": r"$\leq$",
+        "≥": r"$\geq$",
+        "≈": r"$\approx$",
+        "∞": r"$\infty$",
     }
+    | {letter: rf"$\{name}$" for letter, name in zip(GREEK, GREEK_NAMES.split(), strict=True)}
 )
-_MARKDOWN = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "&": "&amp;", "_": r"\_", "*": r"\*"})
+_TEX_KNOWS = frozenset(map(chr, range(0xA1, 0x180))) - set("«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ") | set("‐—‘’“”•…€™")
+"""Beside ASCII and `_TEX`, what pdflatex has a glyph for without any package."""
+_MARKDOWN = str.maketrans(
+    {"|": r"\|", "<": "&lt;", ">": "&gt;", "&": "&amp;"} | {mark: rf"\{mark}" for mark in "\\`_*~"}
+)
 
 
 @dataclass(frozen=True)
@@ -86,26 +100,42 @@ def write_table(table: Table, folder: Path) -> None:
 
 
 def as_markdown(table: Table) -> str:
-    flat = table.flat.map(lambda cell: cell.translate(_MARKDOWN))
-    headers = [header.translate(_MARKDOWN) for header in flat]
+    flat = table.flat.map(_markdown)
+    headers = [_markdown(header) for header in flat]
     # Number parsing would turn "85.30" into 85.3.
     body = flat.to_markdown(index=False, headers=headers, disable_numparse=True)
-    notes = [f"{note.translate(_MARKDOWN)}  " for note in table.marked_notes]
+    notes = [f"{_markdown(note)}  " for note in table.marked_notes]
     return "\n".join([f"# {table.title}", "", body, "", *notes]).rstrip() + "\n"
 
 
 def as_latex(table: Table) -> str:
     """A booktabs tabular; the caption and notes come as comments, for the paper to phrase its own."""
-    escaped = table.readable.map(lambda cell: cell.translate(_TEX))
+    escaped = table.readable.map(_tex)
     if isinstance(escaped.columns, pd.MultiIndex):
-        tuples = [tuple(part.translate(_TEX) for part in column) for column in escaped.columns]
+        tuples = [tuple(map(_tex, column)) for column in escaped.columns]
         escaped.columns = pd.MultiIndex.from_tuples(tuples)
     else:
-        escaped.columns = [column.translate(_TEX) for column in escaped.columns]
+        escaped.columns = list(map(_tex, escaped.columns))
+    # After the end of a row LaTeX would take a star or a bracket for an argument of that end.
+    escaped.iloc[:, 0] = [f"{{}}{cell}" if cell.startswith(("[", "*")) else cell for cell in escaped.iloc[:, 0]]
     style = escaped.style.hide(axis="index")
     body = style.to_latex(hrules=True, column_format="l" * len(escaped.columns), multicol_align="c")
     comments = [f"% {' '.join(line.split())}" for line in [table.title, *table.marked_notes]]
     return "\n".join([*comments, body])
+
+
+def _markdown(text: str) -> str:
+    """In one line, without markup; `](` would make a link of text in brackets."""
+    return " ".join(text.split()).translate(_MARKDOWN).replace("](", r"]\(")
+
+
+def _tex(text: str) -> str:
+    """In one line, with every sign that pdflatex has no glyph for as its number, such as [U+4E2D]."""
+
+    def written(sign: str) -> str:
+        return _TEX.get(ord(sign)) or (sign if sign.isascii() or sign in _TEX_KNOWS else f"[U+{ord(sign):04X}]")
+
+    return "".join(map(written, " ".join(text.split())))
 
 
 def number(value: float, decimals: int, signed: bool = False) -> str:
@@ -122,10 +152,10 @@ def mean_sd(summary: Summary, decimals: int, missing: int, expected: int, stale:
     return f"{number(summary.mean, decimals)}{spread}{STALE if stale else ''}"
 
 
-def interval(low: float, high: float, decimals: int, signed: bool = False) -> str:
+def interval(low: float, high: float, decimals: int, signed: bool = False, stale: bool = False) -> str:
     if math.isnan(low):
         return NO_INTERVAL
-    return f"[{number(low, decimals, signed)}, {number(high, decimals, signed)}]"
+    return f"[{number(low, decimals, signed)}, {number(high, decimals, signed)}]{STALE if stale else ''}"
 
 
 def count(n: int, missing: int, expected: int) -> str:

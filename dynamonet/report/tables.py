@@ -10,6 +10,7 @@ import pandas as pd
 
 from dynamonet.report.arms import (
     ARM,
+    any_stale,
     in_brackets,
     interval_cell,
     mean_cell,
@@ -19,12 +20,12 @@ from dynamonet.report.arms import (
 )
 from dynamonet.report.collect import PERCENT_METRICS, PSNR_METRICS, Study, init_title
 from dynamonet.report.statistics import MINIMUM_N, PairedDifference, paired_difference
-from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, Table, count, interval, number, units
+from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, STALE, Table, count, interval, number, units
 
 TOP1, CLASS_MEAN = "top1_percent", "mean_class_accuracy_percent"
 INTERVAL_NOTE = (
     "Intervals: 95 %, Student t over seeds after averaging the splits of a seed, or over splits where there is one "
-    f"seed; given from n = {MINIMUM_N}."
+    f"seed; given from n = {MINIMUM_N}, and cut to 0 to 100 %."
 )
 
 BOUNDS_NOTE = (
@@ -55,7 +56,7 @@ def accuracy_table(study: Study) -> Table | None:
     notes = [
         "Top-1: mean ± standard deviation over splits and seeds; n runs; top-5 and class mean are means; no top-5 "
         "with five classes or fewer.",
-        "Scored: videos scored of those officially listed, summed over the runs.",
+        "Scored: videos scored of those listed, summed over the runs.",
         *([BOUNDS_NOTE] if (tidy["videos_scored"] < tidy["videos_listed"]).any() else []),
         *start_notes(study, tidy),
     ]
@@ -71,24 +72,37 @@ def _bounds(row: dict[str, Any], metric: str) -> str:
 
 
 def ablation_table(study: Study) -> Table | None:
-    """One block per experiment and data set; each arm is compared with the first arm that is listed."""
+    """One block per experiment and data set; each arm is compared with the first arm that is listed.
+
+    Where an experiment names another one as its reference, each is compared with the same arm there.
+    """
     runs = study.runs_feeding("ablation")
     if runs.empty:
         return None
     # In listing order: the first arm of an experiment is the reference of its block.
     blocks = []
-    for _, block in runs.sort_index().groupby(["experiment", "dataset"], sort=False):
+    for (experiment, _), block in runs.sort_index().groupby(["experiment", "dataset"], sort=False):
         arms = [arm for _, arm in block.groupby(ARM, sort=False)]
-        differences = [None, *(_difference(arm, arms[0]) for arm in arms[1:])]
+        elsewhere = study.experiments[experiment].get("reference")
+        references = [_same_arm(study, arm, elsewhere) if elsewhere else arms[0] for arm in arms]
+        pairs = zip(arms, references, strict=True)
+        differences = [None if arm is reference else _difference(arm, reference) for arm, reference in pairs]
         tidy = summarise_arms(study, block, ["experiment", "dataset"], [TOP1, "psnr_db"])
-        tidy = tidy.assign(reference=tidy["arm"].iloc[0])
-        blocks.append(tidy.assign(**_difference_columns(differences)))
+        tidy = tidy.assign(
+            reference_experiment=elsewhere or experiment,
+            reference=tidy["arm"] + f", {elsewhere}" if elsewhere else tidy["arm"].iloc[0],
+            reference_mean_percent=[reference[TOP1].mean() for reference in references],
+        )
+        pairs = zip(arms, references, strict=True)
+        stale = [arm is not reference and any_stale(arm, reference) for arm, reference in pairs]
+        blocks.append(tidy.assign(**_difference_columns(differences), difference_stale=stale))
     tidy = pd.concat(blocks, ignore_index=True)
     readable = pd.DataFrame([_ablation_cells(study, row) for row in tidy.to_dict("records")])
     notes = [
         INTERVAL_NOTE,
-        "Difference: from the first row of the experiment, paired by split and seed; its interval is taken "
-        "over seeds after averaging the splits of a seed, or over splits where there is one seed.",
+        "Difference: from the first row of the experiment, or from the same row of the experiment that it names as its "
+        "reference, paired by split and seed; its interval is taken over seeds after averaging "
+        "the splits of a seed, or over splits where there is one seed.",
     ]
     return Table("ablation", "Ablation", tidy, readable, notes)
 
@@ -150,6 +164,13 @@ def frame_prediction_table(study: Study) -> Table | None:
     return Table("frame_prediction", "Frame prediction (PSNR)", tidy, readable, notes)
 
 
+def _same_arm(study: Study, arm: pd.DataFrame, experiment: str) -> pd.DataFrame:
+    """The runs of an experiment that are of the same data set, model, start and share of labels."""
+    keys = ["dataset", *ARM]
+    runs = study.runs[study.runs["experiment"] == experiment]
+    return runs[(runs[keys] == arm[keys].iloc[0]).all(axis=1)]
+
+
 def _difference(arm: pd.DataFrame, reference: pd.DataFrame) -> PairedDifference | None:
     keys = ["dataset", "split", "seed"]
     pairs = arm[[*keys, TOP1]].merge(reference[[*keys, TOP1]], on=keys).dropna()
@@ -169,9 +190,9 @@ def _difference_columns(differences: list[PairedDifference | None]) -> dict[str,
 
 def _ablation_cells(study: Study, row: dict[str, Any]) -> dict[str, str]:
     return {
+        "Model": row["arm"],
         "Experiment": row["experiment"],
         "Data set": study.dataset_title(row["dataset"]),
-        "Model": row["arm"],
         "Top-1 %": mean_cell(row, TOP1, 1),
         "95 % interval": interval_cell(row, TOP1, 1),
         "n": count(row["n"], row["runs_missing"], row["runs_planned"]),
@@ -187,6 +208,7 @@ def _difference_cells(row: dict[str, Any]) -> dict[str, str]:
     if not row["difference_pairs"]:
         return dict.fromkeys(headers, MISSING)
     bounds = row["difference_ci95_low_points"], row["difference_ci95_high_points"]
-    difference = number(row["difference_points"], 1, signed=True)
+    stale = row["difference_stale"]
+    difference = number(row["difference_points"], 1, signed=True) + (STALE if stale else "")
     pairs = units(row["difference_pairs"], row["difference_paired_over"])
-    return dict(zip(headers, (difference, interval(*bounds, 1, signed=True), pairs), strict=True))
+    return dict(zip(headers, (difference, interval(*bounds, 1, signed=True, stale=stale), pairs), strict=True))

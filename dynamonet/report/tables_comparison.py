@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from dynamonet.report.arms import ARM, interval_cell, mean_cell, summarise_arms
+from dynamonet.report.arms import ARM, any_stale, interval_cell, mean_cell, summarise_arms
+from dynamonet.report.claims import claim_rows
 from dynamonet.report.collect import Study
-from dynamonet.report.ledger import ledger_rows
 from dynamonet.report.statistics import mcnemar
 from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, STALE, Table, count, interval, number
 from dynamonet.report.videos import common, mean_differences, mean_hits, percent_interval
@@ -33,6 +33,7 @@ def comparison_table(study: Study) -> Table | None:
                 **_over_videos(study, arm),
                 **_NOTHING,
                 **(_difference(study, arm, arms[0]) if arm is not arms[0] else {}),
+                "difference_stale": arm is not arms[0] and any_stale(arm, arms[0]),
                 **published.get((experiment, dataset, *arm[["model", "init"]].iloc[0]), {}),
             }
             for arm in arms
@@ -43,14 +44,19 @@ def comparison_table(study: Study) -> Table | None:
     readable = pd.DataFrame([_cells(study, row, sources) for row in tidy.to_dict("records")])
     notes = [
         "Top-1: mean ± standard deviation over splits and seeds; n runs. Over runs: 95 % Student t interval over "
-        "seeds, or over splits where there is one seed, from n = 3: what other trainings would give.",
+        "seeds, or over splits where there is one seed, from n = 3 and cut to 0 to 100 %: what other trainings would "
+        "give.",
         "Over videos: 95 % percentile bootstrap, 10,000 resamples of the test videos, a video's hits averaged over the "
         "runs first: what other videos would show of these same networks.",
         "Difference: from the first row of the experiment, in runs of equal split and seed, on the videos that both "
         "have scored; its interval is over videos.",
         "McNemar: exact two-sided p of each pair of runs, which the table of pairs lists; not adjusted for number.",
         *(f"[{place}] {source}" for place, source in enumerate(sources, start=1)),
-        *(["* Not comparable with ours: the ledger says why."] if "*" in "".join(readable["Published %"]) else []),
+        *(
+            ["* Not comparable with ours: the table of claims says why."]
+            if "*" in "".join(readable["Published %"])
+            else []
+        ),
     ]
     return Table("comparison", "Comparison on the same videos", tidy, readable, notes)
 
@@ -117,7 +123,7 @@ def _compared(study: Study) -> pd.DataFrame:
 def _published(study: Study) -> dict[tuple[str, ...], dict[str, Any]]:
     """Of each arm the first published top-1 of its network that it can be compared with, or the first there is."""
     chosen: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in ledger_rows(study):
+    for row in claim_rows(study):
         if row["metric"] != TOP1 or math.isnan(row["published"]) or not row["same_network"]:
             continue
         arm = (row["experiment"], row["dataset"], row["model"], row["init"])
@@ -196,11 +202,11 @@ def _pair(study: Study, run: dict[str, Any], reference: dict[str, Any]) -> dict[
 def _cells(study: Study, row: dict[str, Any], sources: list[str]) -> dict[str, str]:
     over_videos = row["top1_over_videos_ci95_low_percent"], row["top1_over_videos_ci95_high_percent"]
     return {
+        "Model": row["arm"],
         "Experiment": row["experiment"],
         "Data set": study.dataset_title(row["dataset"]),
-        "Model": row["arm"],
         "Top-1 %": mean_cell(row, TOP1, 1),
-        "95 % over videos": interval(*over_videos, 1) if row["n"] else MISSING,
+        "95 % over videos": interval(*over_videos, 1, stale=row["runs_stale"] > 0) if row["n"] else MISSING,
         "95 % over runs": interval_cell(row, TOP1, 1),
         "n": count(row["n"], row["runs_missing"], row["runs_planned"]),
         **_difference_cells(row),
@@ -216,12 +222,12 @@ def _difference_cells(row: dict[str, Any]) -> dict[str, str]:
     if math.isnan(row["difference_points"]):
         return dict.fromkeys(headers, MISSING)
     bounds = row["difference_ci95_low_points"], row["difference_ci95_high_points"]
-    mark = STALE if row["runs_stale"] else ""
+    stale = row["difference_stale"]
     ends = [p_value(row[f"mcnemar_p_{end}"]) for end in ("lowest", "highest")]
     cells = (
-        number(row["difference_points"], 1, signed=True) + mark,
-        interval(*bounds, 1, signed=True),
-        f"{' to '.join(dict.fromkeys(ends))} ({row['difference_pairs']:.0f})",
+        number(row["difference_points"], 1, signed=True) + (STALE if stale else ""),
+        interval(*bounds, 1, signed=True, stale=stale),
+        f"{' to '.join(dict.fromkeys(ends))} ({row['difference_pairs']:.0f}){STALE if stale else ''}",
     )
     return dict(zip(headers, cells, strict=True))
 
@@ -235,10 +241,10 @@ def _published_cell(row: dict[str, Any], sources: list[str]) -> str:
 
 def _pair_cells(study: Study, row: dict[str, Any]) -> dict[str, str]:
     labels = {
-        "Experiment": row["experiment"],
-        "Data set": study.dataset_title(row["dataset"]),
         "Model": row["arm"],
         "Reference": row["reference"],
+        "Experiment": row["experiment"],
+        "Data set": study.dataset_title(row["dataset"]),
         "Split": str(row["split"]),
         "Seed": str(row["seed"]),
     }
@@ -250,8 +256,8 @@ def _pair_cells(study: Study, row: dict[str, Any]) -> dict[str, str]:
         str(row["only_model_right"]),
         str(row["only_reference_right"]),
         number(row["difference_points"], 1, signed=True) + (STALE if row["stale"] else ""),
-        interval(*bounds, 1, signed=True),
-        p_value(row["mcnemar_p"]),
+        interval(*bounds, 1, signed=True, stale=row["stale"]),
+        p_value(row["mcnemar_p"]) + (STALE if row["stale"] else ""),
     )
     return {**labels, **dict(zip(_PAIR_HEADERS, cells, strict=True))}
 

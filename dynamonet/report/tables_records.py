@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 
 from dynamonet.records import Record
+from dynamonet.report.claims import published_costs
 from dynamonet.report.collect import Study
-from dynamonet.report.ledger import published_costs
 from dynamonet.report.statistics import summarise
 from dynamonet.report.table_files import CHANGED, MISSING, NOT_APPLICABLE, STALE, Table, count, number
 
@@ -59,7 +59,7 @@ def cost_table(study: Study) -> Table:
     )
     notes = _unmeasured(study) + [f"[{place}] {source}" for place, source in enumerate(sources, start=1)]
     if "*" in "".join(readable.filter(like="Published").to_numpy().ravel()):
-        notes.append("* Of another clip or number of classes than ours: the ledger says which.")
+        notes.append("* Of another clip or number of classes than ours: the table of claims says which.")
     return Table("cost", "Cost", tidy, readable, notes)
 
 
@@ -97,11 +97,13 @@ def datasets_table(study: Study) -> Table:
             "Train / test by split": row["train_test_by_split"] or MISSING,
             "Frames": _count_or_missing(row["frames"]),
             "Size MiB": number(row["size_mib"], 1),
-            "Manifest": row["manifest_sha256"][:SHORT] or MISSING,
+            "Manifest": row["manifest_sha256"][:SHORT] + (STALE if row["stale"] else "") or MISSING,
         }
         for row in tidy.to_dict("records")
     )
-    return Table("datasets", "Data sets", tidy, readable)
+    changed = tidy.loc[tidy["stale"], "title"].tolist()
+    notes = [f"The manifest is another one than this record is of: {', '.join(changed)}."] if changed else []
+    return Table("datasets", "Data sets", tidy, readable, notes)
 
 
 def runs_table(study: Study) -> Table:
@@ -142,7 +144,7 @@ def _unmeasured(study: Study) -> list[str]:
 def _cost(study: Study, name: str) -> dict[str, Any]:
     measure = study.measures.get(name)
     row: dict[str, Any] = {"model": name, "title": study.model_title(name)}
-    row |= {"measured": measure is not None, "clip": ""}
+    row |= {"measured": measure is not None, "clip": "", "stale": name in study.measured_otherwise}
     if measure is not None:
         row["clip"] = " × ".join(str(measure.get(f"clip.{part}")) for part in ("frames", "stride", "crop"))
     for key in COSTS:
@@ -173,13 +175,16 @@ def _published_cell(row: dict[str, Any], metric: str, sources: list[str]) -> str
 def _runtime(study: Study, name: str) -> dict[str, Any]:
     measure = study.measures.get(name)
     row: dict[str, Any] = {"model": name, "title": study.model_title(name), **speed_values(measure)}
+    row["stale"] = name in study.measured_otherwise
     runs = study.runs.drop_duplicates("run")
     # Runs with fewer labels are shorter, and not every model has them.
     runs = runs[runs["label_fraction"] == runs["label_fraction"].max()]
     for task, stem in (("pretrain", "pretraining"), ("train", "training")):
-        chosen = runs.loc[(runs["model"] == name) & (runs["task"] == task), "run"]
+        of_task = runs[(runs["model"] == name) & (runs["task"] == task)]
+        chosen = of_task["run"]
         fits = [study.fits[run] for run in chosen if run in study.fits]
         row |= {f"{stem}_runs": len(fits), f"{stem}_runs_planned": len(chosen)}
+        row[f"{stem}_runs_stale"] = int((of_task["stale"] != "").sum())
         row[f"{stem}_wall_s_mean"] = _mean(fits, "time.wall_s")
         row[f"{stem}_clips_per_s_mean"] = _mean(fits, "time.clips_per_s")
         row[f"{stem}_data_wait_percent_mean"] = 100 * _mean(fits, "time.data_wait_share")
@@ -224,16 +229,24 @@ def _mean(records: list[Record], key: str) -> float:
 
 def _latency(row: dict[str, Any]) -> str:
     median, low, high = (number(row[f"latency_ms_{key}"], 1) for key in ("median", "p10", "p90"))
-    return f"{median} ({low}–{high})" if row["measured"] else MISSING
+    return f"{median} ({low}–{high}){_mark(row)}" if row["measured"] else MISSING
 
 
 def _measured(row: dict[str, Any], key: str, decimals: int) -> str:
-    return number(row[key], decimals) if row["measured"] else MISSING
+    if not row["measured"]:
+        return MISSING
+    return number(row[key], decimals) + ("" if pd.isna(row[key]) else _mark(row))
+
+
+def _mark(row: dict[str, Any]) -> str:
+    return STALE if row.get("stale") else ""
 
 
 def _fitted(row: dict[str, Any], stem: str, key: str, decimals: int) -> str:
     lost = row[f"{stem}_runs_planned"] and not row[f"{stem}_runs"]
-    return MISSING if lost else number(row[f"{stem}_{key}_mean"], decimals)
+    value = row[f"{stem}_{key}_mean"]
+    mark = STALE if row[f"{stem}_runs_stale"] and not pd.isna(value) else ""
+    return MISSING if lost else number(value, decimals) + mark
 
 
 def _run_count(row: dict[str, Any], stem: str) -> str:
@@ -255,6 +268,7 @@ def _dataset(study: Study, name: str) -> dict[str, Any]:
     row["train_test_by_split"] = ", ".join(parts)
     row["size_mib"] = manifest.number("counts.bytes") / 2**20 if manifest else float("nan")
     row["manifest_sha256"] = manifest.get("manifest_sha256") if manifest else ""
+    row["stale"] = manifest is not None and study.manifest_hashes[name] != row["manifest_sha256"]
     return row
 
 
@@ -265,7 +279,7 @@ def _count_or_missing(value: float | None) -> str:
 def _run(study: Study, run: dict[str, Any], experiments: str) -> dict[str, Any]:
     fit = study.fits.get(run["run"])
     init = fit.find("provenance.init") if fit else None
-    packages = fit.get("provenance.packages") if fit else {}
+    packages = fit.mapping("provenance.packages") if fit else {}
     return {
         "run": run["run"],
         "experiments": experiments,

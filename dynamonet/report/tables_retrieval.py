@@ -22,7 +22,7 @@ def retrieval_table(study: Study) -> Table | None:
         "R@k, in %: test videos of whose k nearest training videos, by the cosine of their features, one has the same "
         "class. Pooled: what the classifier is given, without the DMR; DMR: the filters less the identity, averaged "
         "over time. R@1: mean ± standard deviation over splits and seeds; others are means.",
-        "Queries: test videos searched with of those officially listed, summed over the n runs.",
+        "Queries: test videos searched with of those listed, summed over the n runs.",
     ]
     return Table("retrieval", "Retrieval", tidy, readable, notes)
 

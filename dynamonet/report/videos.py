@@ -1,6 +1,9 @@
-"""What the runs of a study said of each video, from their `logits.parquet`; every file is read once."""
+"""What the runs of a study said of each video, from their `logits.parquet`; every file is read once.
 
-from collections.abc import Sequence
+A file that contradicts its record, or another run's labels, is an error: no table says two things of one run.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +15,10 @@ from pyarrow import parquet
 from dynamonet.data.sampling import generator
 from dynamonet.engine.accuracy import video_hits
 from dynamonet.errors import UserError
+from dynamonet.records import Record
 from dynamonet.report.statistics import interval_over_videos
+
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,45 @@ class ScoredVideos:
 
 
 class VideoScores:
-    """`of(run)`: the scored videos of a run of the study in `directory`."""
+    """`of(run)`: the scored videos of a run of the study in `directory`.
 
-    def __init__(self, directory: Path):
-        self.directory = directory
+    evaluations: the record of each run that has one; datasets: the data set of each run.
+    """
+
+    def __init__(self, directory: Path, evaluations: Mapping[str, Record], datasets: Mapping[str, str]):
+        self.directory, self.evaluations, self.datasets = directory, evaluations, datasets
+        self._labels: dict[str, list[tuple[Path, pd.Index, np.ndarray]]] = {}
         self._read: dict[str, ScoredVideos] = {}
         self._ids: dict[tuple[str, ...], pd.Index] = {}
 
     def of(self, run: str) -> ScoredVideos:
-        """Raises UserError naming the file if it cannot be read, holds no scores, or holds a video twice."""
+        """Raises UserError naming the file if it cannot be read, holds no scores, or holds a video twice.
+
+        And where its record counts other videos or another accuracy, or another run has another class for a video.
+        """
         if run not in self._read:
-            self._read[run] = self._of_file(self.directory / f"runs/{run}/logits.parquet")
+            path = self.directory / f"runs/{run}/logits.parquet"
+            scored = self._of_file(path)
+            if run in self.evaluations:
+                _check_record(path, scored, self.evaluations[run])
+            self._check_labels(path, self.datasets[run], scored)
+            self._read[run] = scored
         return self._read[run]
+
+    def _check_labels(self, path: Path, dataset: str, scored: ScoredVideos) -> None:
+        lists = self._labels.setdefault(dataset, [])
+        for other, ids, class_index in lists:
+            if ids is scored.ids:
+                theirs, ours = class_index, scored.class_index
+            else:
+                place = scored.ids.get_indexer(ids)
+                theirs, ours = class_index[place >= 0], scored.class_index[place[place >= 0]]
+            if (theirs != ours).any():
+                ids = ids if ids is scored.ids else ids[place >= 0]
+                video = ids[(theirs != ours).argmax()]
+                raise UserError(f"{path} has another class for video {video} than {other}: evaluate both again.")
+        if not any(ids is scored.ids for _, ids, _ in lists):
+            lists.append((path, scored.ids, scored.class_index))
 
     def _of_file(self, path: Path) -> ScoredVideos:
         try:
@@ -61,10 +94,24 @@ class VideoScores:
         if not ids.is_unique:
             raise UserError(f"{path} holds video {ids[ids.duplicated()][0]} twice: evaluate this run again.")
         by_class = np.stack([table[name].to_numpy() for name in scores])  # (K, videos)
+        if not np.isfinite(by_class).all():
+            raise UserError(f"{path} has scores that are not finite: evaluate this run again.")
         class_index = table["class_index"].to_numpy()
         if len(ids) and not 0 <= class_index.min() <= class_index.max() < len(scores):
             raise UserError(f"{path} has a class_index outside its {len(scores)} classes: evaluate this run again.")
         return ScoredVideos(ids, class_index, by_class.argmax(0), len(scores), video_hits(by_class.T, class_index))
+
+
+def _check_record(path: Path, scored: ScoredVideos, record: Record) -> None:
+    """top1, top5 and the count of the record must be those of the file, up to the last bits of a mean."""
+    if len(scored.ids) != (counted := record.number("counts.scored")):
+        raise UserError(f"{path} holds {len(scored.ids)} videos, its record {counted:.0f}: evaluate this run again.")
+    for metric, hits in scored.hits.items():
+        share, recorded = float(hits.mean()) if len(hits) else 0.0, record.number(f"metrics.{metric}")
+        if abs(share - recorded) > ROUNDING:
+            raise UserError(
+                f"{path} gives a {metric} of {share:.6g}, its record has {recorded:.6g}: evaluate this run again."
+            )
 
 
 def mean_hits(evaluations: Sequence[ScoredVideos], metric: str) -> pd.Series:
@@ -72,12 +119,12 @@ def mean_hits(evaluations: Sequence[ScoredVideos], metric: str) -> pd.Series:
 
     A video of several evaluations (other seeds) has the mean of its hits: it is one video, however often it was scored.
     """
-    return _combined([pd.Series(e.hits[metric].astype(float), e.ids) for e in evaluations])
+    return _combined([(e.ids, e.hits[metric].astype(float)) for e in evaluations])
 
 
 def mean_differences(pairs: Sequence[tuple[ScoredVideos, ScoredVideos]], metric: str) -> pd.Series:
     """As `mean_hits`, of the difference a − b over the videos that both of a pair have scored, joined by id."""
-    return _combined([pd.Series(a.astype(float) - b, ids) for ids, a, b in (common(*pair, metric) for pair in pairs)])
+    return _combined([(ids, a.astype(float) - b) for ids, a, b in (common(*pair, metric) for pair in pairs)])
 
 
 def common(a: ScoredVideos, b: ScoredVideos, metric: str) -> tuple[pd.Index, np.ndarray, np.ndarray]:
@@ -95,12 +142,15 @@ def percent_interval(values: pd.Series, *keys: str) -> tuple[float, float]:
     return 100 * low, 100 * high
 
 
-def _combined(of_runs: list[pd.Series]) -> pd.Series:
-    of_runs = [values for values in of_runs if len(values)]
+def _combined(of_runs: list[tuple[pd.Index, np.ndarray]]) -> pd.Series:
+    """of_runs: of each run the ids of its videos and one value for each, both (videos,)."""
+    of_runs = [(ids, values) for ids, values in of_runs if len(ids)]
     if not of_runs:
         return pd.Series(dtype=float)
-    if all(values.index is of_runs[0].index for values in of_runs):
-        return pd.Series(np.mean([values.to_numpy() for values in of_runs], axis=0), of_runs[0].index)
-    shares = pd.concat([values / len(values) for values in of_runs]).groupby(level=0, sort=True).sum() / len(of_runs)
+    first = of_runs[0][0]
+    if all(ids is first for ids, _ in of_runs):
+        return pd.Series(np.mean([values for _, values in of_runs], axis=0), first)
+    shares = pd.concat([pd.Series(values / len(values), ids) for ids, values in of_runs])
+    shares = shares.groupby(level=0, sort=True).sum() / len(of_runs)
     # Rounded, so that values which differ in their last bit are one: only distinct values cost time.
     return (shares * len(shares)).round(12)

@@ -8,6 +8,8 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
+A4_WIDTH_PX = round((297 - 2 * 12) / 25.4 * 96)
+"""Of a printed page: A4 across, less its margins."""
 ACCURACY = "table[data-key=accuracy]"
 
 
@@ -110,6 +112,50 @@ def test_a_figure_is_enlarged_by_the_keyboard_alone(opened):
     page.keyboard.press("Escape")
     assert not page.is_visible("#enlarged")
     assert page.evaluate("document.activeElement.closest('figure').id") == "figure-ablation"
+
+
+def test_a_row_scrolled_sideways_still_says_which_it_is(opened):
+    page = opened(PHONE)
+    for table in ("accuracy", "comparison", "claims", "runs"):
+        region = page.locator(f".scroll:has(table[data-key={table}])")
+        region.evaluate("region => { region.scrollLeft = 1e6; region.scrollTop = 60; }")
+        assert region.evaluate("region => region.scrollLeft") > 100
+        for cell in ("thead th:first-child", "tbody tr:last-child td:first-child"):
+            place = "(cell, side) => cell.getBoundingClientRect()[side]"
+            left = page.locator(f"table[data-key={table}] {cell}").evaluate(place, "left")
+            assert left == pytest.approx(region.evaluate(place, "left"), abs=2)
+            assert page.locator(f"table[data-key={table}] {cell}").evaluate(place, "right") < PHONE["width"] / 2
+
+
+@pytest.mark.parametrize("viewport", [{"width": 1400, "height": 900}, {"width": 390, "height": 844}])
+def test_figures_are_legible_at_every_width(opened, tmp_path, viewport):
+    page = opened(viewport)
+    widths = page.eval_on_selector_all(".picture img", "all => all.map(i => [i.clientWidth, i.getAttribute('width')])")
+    assert len(widths) > 5
+    # The smallest letters have 7 points, 9.3 pixels, at the nominal width.
+    assert min(shown / int(nominal) for shown, nominal in widths) > 0.74
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    page.screenshot(path=tmp_path / f"report-{viewport['width']}.png", full_page=True)
+
+
+def test_no_table_is_cut_off_in_print(opened, tmp_path):
+    page = opened({"width": A4_WIDTH_PX, "height": 700})
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    # As wide as the claims of a study with all baselines: a source is one long word.
+    cells = "table[data-key=claims] tbody tr:first-child td"
+    page.eval_on_selector_all(
+        cells, "all => all.forEach(one => { one.textContent = 'owner/repository_docs/model_zoo.md'; })"
+    )
+    page.screenshot(path=tmp_path / "report-print.png", full_page=True)
+    clipped = page.eval_on_selector_all(
+        ".scroll, .scroll th, .scroll td",
+        """all => all.filter(one => one.scrollHeight > one.clientHeight + 1 || one.scrollWidth > one.clientWidth + 1)
+                  .map(one => one.textContent.trim().slice(0, 60))""",
+    )
+    assert clipped == []
+    right = "all => Math.max(...all.map(table => table.getBoundingClientRect().right))"
+    assert page.eval_on_selector_all("table", right) <= A4_WIDTH_PX
 
 
 def test_what_is_folded_is_printed(opened):

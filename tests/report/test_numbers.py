@@ -31,7 +31,7 @@ def test_numbers_are_those_of_the_tables_and_named_in_letters(tmp_path):
     assert found["AblationAblationUcfOneOhOneNoDmrDifference"] == "0.0"
     assert found["LabelsUcfOneOhOneDynamonetAfterPretrainOneOhPercentN"] == "3"
     assert found["CostNoDmrParameters"] == "15.37"
-    assert found["ClaimDmrDifference"] == "0.00"
+    assert found["EffectDmrDifference"] == "0.00"
     assert found["StudyRunsEvaluated"] == found["StudyRunsPlanned"]
     assert all(re.fullmatch("[A-Za-z]+", name) for name in found)
     assert macros(directory) == found
@@ -59,6 +59,17 @@ def test_missing_incomplete_and_stale_numbers_show(tmp_path):
 )
 def test_names_are_spelled(text, name):
     assert spelled(text) == name
+
+
+def test_one_network_trained_by_two_recipes_has_a_macro_for_each(tmp_path):
+    study = synthetic_study.plan(models=2, datasets=1)
+    main = study["experiments"]["main"]
+    modern = [{**run, "run": f"{run['run']}0", "recipe": "modern"} for run in main["runs"]]
+    study["experiments"] = {"main": main, "modern": {**main, "runs": modern}}
+    study["claims"] = {}
+    found = macros(write_study(tmp_path, study, lambda run: 0.8 if run["recipe"] == "modern" else 0.7))
+    assert found["AccuracyMainUcfOneOhOneDynamonetTopOne"] == "70.0"
+    assert found["AccuracyModernUcfOneOhOneDynamonetTopOne"] == "80.0"
 
 
 def test_names_that_are_spelled_alike_are_refused(tmp_path):

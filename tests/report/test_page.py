@@ -49,7 +49,7 @@ def troubled(tmp_path_factory) -> Path:
     )
     path = next(directory.glob("runs/dynamonet-ucf101.2-*/fit.json"))
     record = read_json(path)
-    record["provenance"]["attempts"] = ATTEMPTS
+    record["provenance"] |= {"attempts": ATTEMPTS, "git_dirty": True}
     write_json(path, record)
     write_json(path.with_name("spec.json"), {"run_name": "x", "recipe": {"steps": 160}, "note": "</script><b>"})
     path = directory / "manifests/ucf101.json"
@@ -111,6 +111,11 @@ def test_failures_are_counted_and_named(troubled, troubled_page):
     assert "301 listed videos are unusable" in troubled_page
     assert f"And {301 - VIDEOS_SHOWN} more" in troubled_page
     assert "1 fit was started more than once" in troubled_page
+
+
+def test_uncommitted_changes_are_said_beside_the_commit(troubled_page, page):
+    assert re.search(r"1 fit on .*commit 0123456789ab with uncommitted changes<br>", troubled_page)
+    assert "commit 0123456789ab<br>" in page and "uncommitted changes<br>" not in page
 
 
 def test_a_study_without_failures_says_so(page):

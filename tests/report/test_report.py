@@ -8,7 +8,10 @@ import synthetic_study
 
 from dynamonet.errors import UserError
 from dynamonet.files import read_json, write_json
+from dynamonet.records import Record
 from dynamonet.report import TABLES, write_report
+from dynamonet.report.collect import planned_runs, read_study
+from dynamonet.report.tables_records import runs_table
 
 FIGURES = (
     "accuracy_cost",
@@ -113,6 +116,8 @@ def test_what_has_no_data_is_omitted_and_said_so(tmp_path):
         ("fit.json", b"{}", "no value at"),
         ("log.jsonl", b'{"step": 1, "loss"', "not valid JSON"),
         ("log.jsonl", b'{"step": 1, "loss": NaN, "train_top1": 1}', "NaN"),
+        ("log.jsonl", b'{"step": 1, "loss": "x", "train_top1": 1}', "holds 'x' as 'loss', where a number belongs"),
+        ("log.jsonl", b'{"step": null, "loss": 1, "train_top1": 1}', "holds None as 'step', where a number belongs"),
         ("logits.parquet", b"PAR1", "cannot be read"),
         ("predictions.npz", b"PK", "cannot be read"),
     ],
@@ -135,6 +140,50 @@ def study_to_break(tmp_path_factory) -> Path:
     study["experiments"] = {"main": study["experiments"]["main"]}
     study["claims"] = {}
     return synthetic_study.write_study(tmp_path_factory.mktemp("broken"), study)
+
+
+BOUNDS = "where \\[lowest, highest\\] belong"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "message"),
+    [
+        (
+            "evaluate.json",
+            ("metrics", "bounds"),
+            {"top1": [0.1]},
+            f"holds \\[0.1\\] at 'metrics.bounds.top1', {BOUNDS}",
+        ),
+        ("evaluate.json", ("metrics", "bounds"), {"top1": ["a", "b"]}, BOUNDS),
+        ("evaluate.json", ("metrics", "bounds"), {"top1": [0.9, 0.1]}, BOUNDS),
+        ("evaluate.json", ("metrics", "bounds"), {"top1": 0.9}, BOUNDS),
+        ("fit.json", ("provenance", "packages"), ["torch"], "holds \\['torch'\\] at 'provenance.packages'"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_with_its_key(study_to_break, name, key, value, message):
+    path = next(study_to_break.glob("runs/dynamonet-ucf101.1-s0-*/predictions.npz")).parent / name
+    intact = read_json(path)
+    write_json(path, {**intact, key[0]: {**intact[key[0]], key[1]: value}})
+    try:
+        with pytest.raises(UserError, match=f"{re.escape(str(path))} .*{message}"):
+            runs_table(read_study(study_to_break))
+    finally:
+        write_json(path, intact)
+
+
+@pytest.mark.parametrize(("field", "value"), [("split", "1"), ("seed", None), ("label_fraction", "all"), ("seed", 1.5)])
+def test_a_planned_run_with_a_text_for_a_number_is_refused(field, value):
+    plan = synthetic_study.plan(2, 1)
+    plan["experiments"]["main"]["runs"][0][field] = value
+    with pytest.raises(UserError, match=f"study.json: run dynamonet.* has {value!r} as {field}"):
+        planned_runs(Record(Path("study.json"), plan))
+
+
+def test_two_data_sets_with_one_title_are_refused():
+    plan = synthetic_study.plan(2, 2)
+    plan["datasets"]["hmdb51"] = {**plan["datasets"]["hmdb51"], "title": plan["datasets"]["ucf101"]["title"]}
+    with pytest.raises(UserError, match="two data sets share a title"):
+        planned_runs(Record(Path("study.json"), plan))
 
 
 def test_a_share_outside_0_to_1_is_refused(study_to_break):

@@ -5,8 +5,10 @@ from synthetic_study import NEVER, write_study
 
 from dynamonet.files import read_json, write_json
 from dynamonet.report.collect import read_study
+from dynamonet.report.sources import cell_sources
 from dynamonet.report.table_files import Table, as_latex, as_markdown
 from dynamonet.report.tables import ablation_table, accuracy_table, frame_prediction_table
+from dynamonet.report.tables_comparison import comparison_table
 from dynamonet.report.tables_records import cost_table, datasets_table, runs_table, runtime_table
 
 
@@ -20,15 +22,24 @@ def by_split(run: dict) -> float:
 
 
 def test_accuracy_equals_the_values_by_hand(tmp_path):
-    table = accuracy_table(read_study(small_study(tmp_path, by_split)))
+    directory = small_study(tmp_path, by_split)
+    table = accuracy_table(read_study(directory))
     row = table.tidy.set_index("model").loc["dynamonet"]
     assert (row["n"], row["runs_missing"]) == (3, 0)
     assert row["top1_mean_percent"] == pytest.approx(82)
     assert row["top1_sd_percent"] == pytest.approx(2)
     assert row["top5_mean_percent"] == pytest.approx(94)
-    assert row["mean_class_accuracy_mean_percent"] == pytest.approx(81)
-    assert (row["videos_scored"], row["videos_listed"]) == (72, 72)
-    assert table.flat.iloc[0].tolist() == ["DynamoNet R3D-10", "82.0 ± 2.0 (3)", "94.0", "81.0", "72/72"]
+    runs = [run["run"] for run in synthetic_study.plan(3, 1)["experiments"]["main"]["runs"]]
+    tables = [pd.read_parquet(directory / f"runs/{run}/logits.parquet") for run in runs if run.startswith("dynamonet")]
+    answers = [table.filter(like="score_").to_numpy().argmax(1) for table in tables]
+    by_class = [
+        (table["class_index"] == answer).groupby(table["class_index"]).mean()
+        for table, answer in zip(tables, answers, strict=True)
+    ]
+    class_mean = 100 * pd.concat(by_class, axis=1).mean().mean()
+    assert row["mean_class_accuracy_mean_percent"] == pytest.approx(class_mean)
+    assert (row["videos_scored"], row["videos_listed"]) == (300, 300)
+    assert table.flat.iloc[0].tolist() == ["DynamoNet R3D-10", "82.0 ± 2.0 (3)", "94.0", f"{class_mean:.1f}", "300/300"]
 
 
 def test_missing_runs_are_counted_and_never_blank(tmp_path):
@@ -51,6 +62,27 @@ def test_ablation_is_paired_with_the_first_arm(tmp_path):
     assert row["difference_points"] == pytest.approx(-5)
     assert row["reference"] == "DynamoNet R3D-10"
     assert table.readable["Difference, points"].tolist() == ["reference", "−5.0", "−5.0"]
+
+
+def test_an_experiment_is_compared_with_the_same_rows_of_the_one_that_it_names(tmp_path):
+    study = synthetic_study.plan(models=3, datasets=1)
+    strong = [
+        {**run, "run": f"{run['run']}-strong"}
+        for run in study["experiments"]["ablation"]["runs"]
+        if run["model"] == "no_dmr"
+    ]
+    study["experiments"]["strong"] = {**study["experiments"]["ablation"], "runs": strong, "reference": "ablation"}
+    top1 = {"-strong": 0.02}
+    directory = write_study(tmp_path, study, lambda run: by_split(run) + top1.get(run["run"][-7:], 0))
+    read = read_study(directory)
+    table = ablation_table(read)
+    row = table.tidy.iloc[-1]
+    assert (row["experiment"], row["reference"]) == ("strong", "DynamoNet without DMR, ablation")
+    assert (row["difference_points"], row["difference_pairs"]) == (pytest.approx(2), 3)
+    assert table.readable["Difference, points"].iloc[-1] == "+2.0"
+    sources = cell_sources(read, table)
+    behind = sources[sources["column"].str.startswith("Difference")].iloc[-1]["runs"].split("; ")
+    assert behind == [*(run["run"] for run in strong), *(run["run"].removesuffix("-strong") for run in strong)]
 
 
 def test_runs_of_different_start_or_fraction_are_never_pooled(tmp_path):
@@ -149,6 +181,14 @@ def test_a_run_that_started_from_a_released_checkpoint_is_named_by_its_checksum_
     assert "ab12ab12" in table.readable.set_index("Run").loc[run, "Start"]
 
 
+def test_an_interval_of_a_percentage_ends_at_100(tmp_path):
+    directory = small_study(tmp_path, lambda run: 0.9 if run["split"] == 1 else 1.0)
+    row = comparison_table(read_study(directory)).tidy.set_index("model").loc["dynamonet"]
+    assert row["top1_ci95_high_percent"] == 100
+    # 96.67 less t(0.975, 2) = 4.302653 times 5.7735 / sqrt(3)
+    assert row["top1_ci95_low_percent"] == pytest.approx(96.6667 - 4.302653 * 5.7735 / 3**0.5, abs=1e-3)
+
+
 def test_nothing_is_stale_in_a_fresh_study(reported):
     runs = pd.read_csv(reported / "tables/runs.csv")
     assert runs["stale"].isna().all()
@@ -172,7 +212,7 @@ def test_tables_of_records(tmp_path):
     assert runtime["pretraining_runs"] == 3
     data = datasets_table(study).tidy.iloc[0]
     assert (data["videos_listed"], data["videos_decodable"], data["size_mib"]) == (95, 94, 7)
-    assert data["train_test_by_split"] == "1: 70/24, 2: 70/24, 3: 70/24"
+    assert data["train_test_by_split"] == "1: 70/100, 2: 70/100, 3: 70/100"
 
 
 def test_special_characters_are_escaped_in_every_format():

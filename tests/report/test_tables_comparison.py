@@ -24,17 +24,17 @@ def compared_study(tmp_path, right, seeds=(0,), top1=synthetic_study.default_top
     for run in runs:
         path = tmp_path / f"runs/{run['run']}/logits.parquet"
         if path.is_file():
-            write_scores(path, right(run))
+            synthetic_study.write_scores(path.parent, scores(right(run)))
     return read_study(tmp_path)
 
 
-def write_scores(path, right, ids=None):
+def scores(right):
     labels = np.arange(VIDEOS) % CLASSES
     answers = np.where(np.arange(VIDEOS) < right, labels, (labels + 1) % CLASSES)
     table = pd.DataFrame(np.eye(CLASSES)[answers], columns=[f"score_{k}" for k in range(CLASSES)])
     table.insert(0, "class_index", labels)
-    table.insert(0, "id", [f"v_{n:02d}" for n in range(VIDEOS)] if ids is None else ids)
-    table.to_parquet(path, index=False)
+    table.insert(0, "id", [f"v_{n:02d}" for n in range(VIDEOS)])
+    return table
 
 
 def test_difference_and_mcnemar_by_hand(tmp_path):
@@ -71,6 +71,23 @@ def test_videos_are_joined_by_id_whatever_their_order(tmp_path):
     path = next(tmp_path.glob("runs/no_dmr*/logits.parquet"))
     pd.read_parquet(path).sample(frac=1, random_state=0).to_parquet(path, index=False)
     assert comparison_table(study).tidy.set_index("model").loc["no_dmr", "difference_points"] == 0
+
+
+def test_stale_runs_are_marked_in_every_table_that_compares_or_counts_them(tmp_path):
+    compared_study(tmp_path, lambda run: 12)
+    path = next(tmp_path.glob("runs/no_dmr*/evaluate.json"))
+    write_json(path, {**read_json(path), "weights_sha256": "f" * 64})
+    study = read_study(tmp_path)
+    marked = {
+        "comparison": comparison_table(study).readable["Difference, points"],
+        "pairs": pairs_table(study).readable["Difference, points"],
+        "compute": compute_table(study).readable["Runs"],
+    }
+    assert {table: [cell for cell in cells if "†" in cell] for table, cells in marked.items()} == {
+        "comparison": ["+0.0†"],
+        "pairs": ["+0.0†"],
+        "compute": ["1†", "2†"],
+    }
 
 
 def test_missing_pairs_are_marked(tmp_path):

@@ -27,14 +27,14 @@ def change(directory, pattern, **values):
 def test_retrieval_equals_the_values_by_hand(tmp_path):
     table = retrieval_table(read_study(searched(tmp_path)))
     row = table.tidy.set_index("model").loc["dynamonet"]
-    assert (row["n"], row["videos_scored"], row["videos_listed"]) == (3, 72, 72)
+    assert (row["n"], row["videos_scored"], row["videos_listed"]) == (3, 300, 300)
     assert row["pooled_r1_mean_percent"] == pytest.approx(41)
     assert row["pooled_r1_sd_percent"] == pytest.approx(1)
     assert row["dmr_r20_mean_percent"] == pytest.approx(0.9 * 0.5 * 82)
     cells = table.readable.set_index("Model")
     assert cells.loc["DynamoNet R3D-10"].tolist() == [
         "UCF101 (motion)", "from scratch", "41.0 ± 1.0", "57.4", "65.6", "73.8", "20.5 ± 0.5", "28.7", "32.8", "36.9",
-        "3", "72/72",
+        "3", "300/300",
     ]  # fmt: skip
     assert cells.loc["DynamoNet without DMR"].filter(like="DMR R@").tolist() == ["–"] * 4
 

@@ -58,9 +58,11 @@ def test_two_runs_give_the_same_tables_and_reports_need_no_weights(snakemake, fi
     shutil.rmtree(tmp_path / "results/demo/tables")
     for weights in (tmp_path / "results/demo/runs").glob("*/model.safetensors"):
         weights.unlink()
-    report = snakemake("report", "--cores", "1", *study)
+    (tmp_path / "changed.yaml").write_text(yaml.safe_dump(retitled))
+    report = snakemake("report", "--cores", "1", "--configfile", "changed.yaml")
     assert report.returncode == 0, report.stderr
     assert results(tmp_path) == made
+    assert "<h1>Another title" in (tmp_path / "results/demo/report.html").read_text()
 
 
 def test_a_video_that_does_not_decode_stops_the_study_before_training(snakemake, tiny, tmp_path):

@@ -23,9 +23,10 @@ rule results:
         "dynamonet report --spec {input.spec:q}"
 
 
-# The same whenever asked for, from whatever records there are: no input, so that it never trains.
+# The same whenever asked for, of the study as its file is now, from whatever records there are: it never trains, since
+# nothing but the study is its input.
 rule report:
-    params:
+    input:
         spec=f"{DIR}/study.json",
     shell:
-        "dynamonet report --spec {params.spec:q}"
+        "dynamonet report --spec {input.spec:q}"
