@@ -1,15 +1,20 @@
 """Runs -> arms: the runs of a table that differ in nothing but split and seed, summarised, and their cells."""
 
+import math
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import pandas as pd
 
-from dynamonet.report.collect import Study, init_title
+from dynamonet.report.collect import GALLERY, Study, init_title
 from dynamonet.report.statistics import Summary, summarise_runs, within_percent
 from dynamonet.report.table_files import CHANGED, MISSING, NOT_APPLICABLE, STALE, count, interval, mean_sd, number
 
 ARM = ["model", "init", "label_fraction"]
+BOUNDS_NOTE = (
+    "[lowest, highest], where not every listed video was scored: the value if all that were not scored were wrong, or "
+    "all right; mean over the runs."
+)
 
 
 def start_notes(study: Study, tidy: pd.DataFrame) -> list[str]:
@@ -94,6 +99,7 @@ def _counts(group: pd.DataFrame) -> dict[str, int]:
         "runs_changed": int((group["settings_changed"] != "").sum()),
         "videos_listed": int(group["videos_listed"].sum()),
         "videos_scored": int(group["videos_scored"].sum()),
+        **({name: int(group[name].sum()) for name in GALLERY} if (group["task"] == "retrieve").all() else {}),
     }
 
 
@@ -122,6 +128,25 @@ def interval_cell(row: dict[str, Any], metric: str, decimals: int) -> str:
 def plain_mean_cell(row: dict[str, Any], metric: str, decimals: int) -> str:
     summary = _summary(row, metric)
     return number(summary.mean, decimals) + (STALE if row["runs_stale"] else "") if summary.n else _absent(row)
+
+
+def scored_cell(row: dict[str, Any]) -> str:
+    return f"{row['videos_scored']}/{row['videos_listed']}" if row["n"] else MISSING
+
+
+def range_cell(row: dict[str, Any], metric: str) -> str:
+    """What follows a mean that could be another, at worst and best, since not every listed video was scored."""
+    stem, unit = metric.rsplit("_", 1)
+    ends = row[f"{stem}_lowest_{unit}"], row[f"{stem}_highest_{unit}"]
+    unscored = row["videos_scored"] < row["videos_listed"]
+    return f" {interval(*ends, 1)}" if unscored and not math.isnan(ends[0]) else ""
+
+
+def scored_notes(tidy: pd.DataFrame, bounded: bool = True) -> list[str]:
+    """What "scored" means, and, if there are any and they are shown, what the bounds are."""
+    counted = "Scored: videos scored of those listed, summed over the runs."
+    unscored = bounded and (tidy["videos_scored"] < tidy["videos_listed"]).any()
+    return [counted, *([BOUNDS_NOTE] if unscored else [])]
 
 
 def _absent(row: dict[str, Any]) -> str:

@@ -19,6 +19,8 @@ RUN_FIELDS = ("model", "dataset", "split", "label_fraction", "init", "seed")
 NUMBERS = {"split": (int,), "seed": (int,), "label_fraction": (int, float)}
 PERCENT_METRICS = ("top1", "top5", "mean_class_accuracy")
 RETRIEVAL_METRICS = tuple(f"{kind}_r{k}" for kind in ("pooled", "dmr") for k in (1, 5, 10, 20))
+GALLERY = ("gallery_used", "gallery_listed")
+"""Training videos that were searched, and those that are listed."""
 PSNR_METRICS = ("psnr_db", "psnr_copy_db", "psnr_future_db", "psnr_future_copy_db")
 
 
@@ -191,7 +193,7 @@ def _manifest_hashes(directory: Path, manifests: dict[str, Record]) -> dict[str,
 def _outcome(run: dict[str, Any], fit: Record | None, evaluation: Record | None) -> dict[str, Any]:
     """State, metrics and counts of one run; metrics that it does not have are None."""
     state = "evaluated" if evaluation else "fitted" if fit else "planned"
-    outcome: dict[str, Any] = {"state": state, "videos_listed": 0, "videos_scored": 0}
+    outcome: dict[str, Any] = {"state": state, "videos_listed": 0, "videos_scored": 0, **dict.fromkeys(GALLERY, 0)}
     classifies = evaluation is not None and run["task"] in ("train", "evaluate")
     for metric in PERCENT_METRICS:
         wanted = classifies
@@ -214,6 +216,8 @@ def _outcome(run: dict[str, Any], fit: Record | None, evaluation: Record | None)
         outcome["videos_listed"] = int(evaluation.number("counts.listed"))
         scored = "counts.queried" if run["task"] == "retrieve" else "counts.scored"
         outcome["videos_scored"] = int(evaluation.number(scored))
+    if evaluation is not None and run["task"] == "retrieve":
+        outcome |= {name: int(evaluation.number(f"counts.{name}")) for name in GALLERY}
     return outcome
 
 

@@ -15,6 +15,9 @@ from dynamonet.report.arms import (
     interval_cell,
     mean_cell,
     plain_mean_cell,
+    range_cell,
+    scored_cell,
+    scored_notes,
     start_notes,
     summarise_arms,
 )
@@ -28,11 +31,6 @@ INTERVAL_NOTE = (
     f"seed; given from n = {MINIMUM_N}, and cut to 0 to 100 %."
 )
 
-BOUNDS_NOTE = (
-    "[lowest, highest], where not every listed video was scored: the value if all that were not scored were wrong, or "
-    "all right; mean over the runs."
-)
-
 
 def accuracy_table(study: Study) -> Table | None:
     runs = study.runs_feeding("accuracy").drop_duplicates("run")
@@ -44,10 +42,10 @@ def accuracy_table(study: Study) -> Table | None:
     for row in tidy.to_dict("records"):
         title = study.dataset_title(row["dataset"])
         cells = {
-            "top-1 % (n)": mean_cell(row, TOP1, 1) + in_brackets(row) + _bounds(row, TOP1),
-            "top-5 %": plain_mean_cell(row, "top5_percent", 1) + _bounds(row, "top5_percent"),
-            "class mean %": plain_mean_cell(row, CLASS_MEAN, 1) + _bounds(row, CLASS_MEAN),
-            "scored": f"{row['videos_scored']}/{row['videos_listed']}" if row["n"] else MISSING,
+            "top-1 % (n)": mean_cell(row, TOP1, 1) + in_brackets(row) + range_cell(row, TOP1),
+            "top-5 %": plain_mean_cell(row, "top5_percent", 1) + range_cell(row, "top5_percent"),
+            "class mean %": plain_mean_cell(row, CLASS_MEAN, 1) + range_cell(row, CLASS_MEAN),
+            "scored": scored_cell(row),
         }
         for name, cell in cells.items():
             columns.setdefault((title, name), {})[row["arm"]] = cell
@@ -56,19 +54,10 @@ def accuracy_table(study: Study) -> Table | None:
     notes = [
         "Top-1: mean ± standard deviation over splits and seeds; n runs; top-5 and class mean are means; no top-5 "
         "with five classes or fewer.",
-        "Scored: videos scored of those listed, summed over the runs.",
-        *([BOUNDS_NOTE] if (tidy["videos_scored"] < tidy["videos_listed"]).any() else []),
+        *scored_notes(tidy),
         *start_notes(study, tidy),
     ]
     return Table("accuracy", "Accuracy", tidy, readable, notes)
-
-
-def _bounds(row: dict[str, Any], metric: str) -> str:
-    """What the mean could be at worst and best, where that is not the mean itself."""
-    stem, unit = metric.rsplit("_", 1)
-    bounds = row[f"{stem}_lowest_{unit}"], row[f"{stem}_highest_{unit}"]
-    unscored = row["videos_scored"] < row["videos_listed"]
-    return f" {interval(*bounds, 1)}" if unscored and not math.isnan(bounds[0]) else ""
 
 
 def ablation_table(study: Study) -> Table | None:
@@ -87,7 +76,7 @@ def ablation_table(study: Study) -> Table | None:
         references = [_same_arm(study, arm, elsewhere) if elsewhere else arms[0] for arm in arms]
         pairs = zip(arms, references, strict=True)
         differences = [None if arm is reference else _difference(arm, reference) for arm, reference in pairs]
-        tidy = summarise_arms(study, block, ["experiment", "dataset"], [TOP1, "psnr_db"])
+        tidy = summarise_arms(study, block, ["experiment", "dataset"], [TOP1, "psnr_db"], bounds=[TOP1])
         tidy = tidy.assign(
             reference_experiment=elsewhere or experiment,
             reference=tidy["arm"] + f", {elsewhere}" if elsewhere else tidy["arm"].iloc[0],
@@ -103,6 +92,7 @@ def ablation_table(study: Study) -> Table | None:
         "Difference: from the first row of the experiment, or from the same row of the experiment that it names as its "
         "reference, paired by split and seed; its interval is taken over seeds after averaging "
         "the splits of a seed, or over splits where there is one seed.",
+        *scored_notes(tidy),
     ]
     return Table("ablation", "Ablation", tidy, readable, notes)
 
@@ -111,20 +101,21 @@ def label_efficiency_table(study: Study) -> Table | None:
     runs = study.runs_feeding("label_efficiency").drop_duplicates("run")
     if runs.empty:
         return None
-    tidy = summarise_arms(study, runs, ["dataset"], [TOP1])
+    tidy = summarise_arms(study, runs, ["dataset"], [TOP1], bounds=[TOP1])
     readable = pd.DataFrame(
         {
             "Model": study.model_title(row["model"]),
             "Data set": study.dataset_title(row["dataset"]),
             "Start": init_title(row["init"]),
             "Labels %": f"{100 * row['label_fraction']:g}",
-            "Top-1 %": mean_cell(row, TOP1, 1),
+            "Top-1 %": mean_cell(row, TOP1, 1) + range_cell(row, TOP1),
             "95 % interval": interval_cell(row, TOP1, 1),
             "n": count(row["n"], row["runs_missing"], row["runs_planned"]),
+            "Scored": scored_cell(row),
         }
         for row in tidy.to_dict("records")
     )
-    return Table("label_efficiency", "Label efficiency", tidy, readable, [INTERVAL_NOTE])
+    return Table("label_efficiency", "Label efficiency", tidy, readable, [INTERVAL_NOTE, *scored_notes(tidy)])
 
 
 def frame_prediction_table(study: Study) -> Table | None:
@@ -141,7 +132,7 @@ def frame_prediction_table(study: Study) -> Table | None:
         "Mean ± standard deviation of the PSNR of frames 2 to T + 1, each predicted from the one before; copy: of "
         "repeating that one. The network has seen frames 2 to T; last gain: that of frame T + 1, which it has not."
     ]
-    notes += start_notes(study, tidy)
+    notes += [*scored_notes(tidy, bounded=False), *start_notes(study, tidy)]
     if silent.any():
         names = ", ".join(dict.fromkeys(tidy.loc[silent, "arm"]))
         notes.append(f"Left out, since they predict no frames: {names}.")
@@ -158,6 +149,7 @@ def frame_prediction_table(study: Study) -> Table | None:
             "Gain dB": mean_cell(row, "gain_db", 2),
             "Last gain dB": mean_cell(row, "future_gain_db", 2),
             "n": count(row["psnr_n"], row["runs_missing"], row["runs_planned"]),
+            "Scored": scored_cell(row),
         }
         for row in tidy.to_dict("records")
     )
@@ -193,11 +185,12 @@ def _ablation_cells(study: Study, row: dict[str, Any]) -> dict[str, str]:
         "Model": row["arm"],
         "Experiment": row["experiment"],
         "Data set": study.dataset_title(row["dataset"]),
-        "Top-1 %": mean_cell(row, TOP1, 1),
+        "Top-1 %": mean_cell(row, TOP1, 1) + range_cell(row, TOP1),
         "95 % interval": interval_cell(row, TOP1, 1),
         "n": count(row["n"], row["runs_missing"], row["runs_planned"]),
         **_difference_cells(row),
         "PSNR dB": plain_mean_cell(row, "psnr_db", 2),
+        "Scored": scored_cell(row),
     }
 
 
@@ -207,8 +200,8 @@ def _difference_cells(row: dict[str, Any]) -> dict[str, str]:
         return dict(zip(headers, ("reference", NOT_APPLICABLE, NOT_APPLICABLE), strict=True))
     if not row["difference_pairs"]:
         return dict.fromkeys(headers, MISSING)
-    bounds = row["difference_ci95_low_points"], row["difference_ci95_high_points"]
+    ends = row["difference_ci95_low_points"], row["difference_ci95_high_points"]
     stale = row["difference_stale"]
     difference = number(row["difference_points"], 1, signed=True) + (STALE if stale else "")
     pairs = units(row["difference_pairs"], row["difference_paired_over"])
-    return dict(zip(headers, (difference, interval(*bounds, 1, signed=True, stale=stale), pairs), strict=True))
+    return dict(zip(headers, (difference, interval(*ends, 1, signed=True, stale=stale), pairs), strict=True))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dynamonet.report.arms import ARM, any_stale, interval_cell, mean_cell, summarise_arms
+from dynamonet.report.arms import ARM, any_stale, interval_cell, mean_cell, scored_cell, summarise_arms
 from dynamonet.report.claims import claim_rows
 from dynamonet.report.collect import Study
 from dynamonet.report.statistics import mcnemar
@@ -211,7 +211,7 @@ def _cells(study: Study, row: dict[str, Any], sources: list[str]) -> dict[str, s
         "n": count(row["n"], row["runs_missing"], row["runs_planned"]),
         **_difference_cells(row),
         "Published %": _published_cell(row, sources),
-        "Scored": f"{row['videos_scored']}/{row['videos_listed']}" if row["n"] else MISSING,
+        "Scored": scored_cell(row),
     }
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from dynamonet.report.arms import mean_cell, plain_mean_cell, summarise_arms
+from dynamonet.report.arms import mean_cell, plain_mean_cell, scored_cell, summarise_arms
 from dynamonet.report.collect import RETRIEVAL_METRICS, Study, init_title
 from dynamonet.report.table_files import MISSING, Table, count
 
@@ -22,7 +22,8 @@ def retrieval_table(study: Study) -> Table | None:
         "R@k, in %: test videos of whose k nearest training videos, by the cosine of their features, one has the same "
         "class. Pooled: what the classifier is given, without the DMR; DMR: the filters less the identity, averaged "
         "over time. R@1: mean ± standard deviation over splits and seeds; others are means.",
-        "Queries: test videos searched with of those listed, summed over the n runs.",
+        "Queries: test videos searched with, and gallery: training videos searched, of those listed; summed over the n "
+        "runs.",
     ]
     return Table("retrieval", "Retrieval", tidy, readable, notes)
 
@@ -37,5 +38,6 @@ def _cells(study: Study, row: dict[str, Any]) -> dict[str, str]:
         kind, k = metric.split("_r")
         cell = mean_cell if k == "1" else plain_mean_cell
         cells[f"{KINDS[kind]} R@{k}"] = cell(row, f"{metric}_percent", 1)
-    queries = f"{row['videos_scored']}/{row['videos_listed']}" if row["n"] else MISSING
-    return {**cells, "n": count(row["n"], row["runs_missing"], row["runs_planned"]), "Queries": queries}
+    gallery = f"{row['gallery_used']}/{row['gallery_listed']}" if row["n"] else MISSING
+    runs = count(row["n"], row["runs_missing"], row["runs_planned"])
+    return {**cells, "n": runs, "Queries": scored_cell(row), "Gallery": gallery}

@@ -5,7 +5,7 @@ from synthetic_study import NEVER, default_top1, write_study
 from dynamonet.errors import UserError
 from dynamonet.files import read_json, write_json
 from dynamonet.report.collect import read_study
-from dynamonet.report.tables import accuracy_table, frame_prediction_table
+from dynamonet.report.tables import ablation_table, accuracy_table, frame_prediction_table, label_efficiency_table
 from dynamonet.report.tables_records import runs_table, runtime_table
 from dynamonet.report.tables_retrieval import retrieval_table
 
@@ -34,7 +34,7 @@ def test_retrieval_equals_the_values_by_hand(tmp_path):
     cells = table.readable.set_index("Model")
     assert cells.loc["DynamoNet R3D-10"].tolist() == [
         "UCF101 (motion)", "from scratch", "41.0 ± 1.0", "57.4", "65.6", "73.8", "20.5 ± 0.5", "28.7", "32.8", "36.9",
-        "3", "300/300",
+        "3", "300/300", "210/210",
     ]  # fmt: skip
     assert cells.loc["DynamoNet without DMR"].filter(like="DMR R@").tolist() == ["–"] * 4
 
@@ -102,3 +102,12 @@ def test_bounds_are_shown_where_videos_were_not_scored(tmp_path):
     assert table.tidy.set_index("model").loc["dynamonet", "mean_class_accuracy_highest_percent"] == 95
     assert "[" not in "".join(table.flat.set_index("Model").loc["DynamoNet without DMR"])
     assert any("[lowest, highest]" in note for note in table.notes)
+    read = read_study(directory)
+    for table in (ablation_table(read), label_efficiency_table(read)):
+        row = table.readable[(table.tidy["model"] == "dynamonet") & (table.tidy["label_fraction"] == 1)].iloc[0]
+        assert row["Top-1 %"] == "80.0 ± 0.0 [70.0, 90.0]"
+        assert row["Scored"] == f"{24 * int(row['n'])}/{30 * int(row['n'])}"
+        assert any("[lowest, highest]" in note for note in table.notes)
+    predicted = frame_prediction_table(read)
+    assert "72/90" in predicted.readable["Scored"].tolist()
+    assert not any("[lowest, highest]" in note for note in predicted.notes)
