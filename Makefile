@@ -26,7 +26,7 @@ embedded: $(READY)
 
 test: $(READY)
 	@echo "== Running the test suite"
-	@$(RUN) python -m pytest -n 2 --dist worksteal
+	@$(RUN) python -m pytest -n 2 --dist worksteal --durations 20
 
 check: $(READY)
 	@echo "== Checking format and style"
