@@ -211,6 +211,8 @@ def _report(options) -> None:
     """Write tables, figures and report.html from the records of a study."""
     from dynamonet.report import write_report
 
+    if options.spec.name != "study.json":
+        raise UserError(f"--spec {options.spec}: a report is of a study; name results/<study>/study.json")
     write_report(options.spec.parent)
 
 
