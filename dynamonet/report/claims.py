@@ -62,8 +62,8 @@ def claims_table(study: Study) -> Table | None:
     readable = pd.DataFrame([_cells(study, row) for row in rows])
     notes = [
         "Reproduced: ours is within the tolerance of the published value. Within noise: beyond it, but the published "
-        "value lies in our 95 % interval. Not comparable: the two differ in more than the result, as the last column "
-        "says. Not run: not all runs are there. No published value: no source could be verified.",
+        "value lies in our 95 % interval. Not comparable: the two differ in more than the result: column Why. "
+        "Not run: not all runs are there. No published value: no source could be verified.",
         "Interval: Student t over seeds, or over splits where there is one seed, from n = 3; with fewer runs, "
         "or of weights evaluated as they are, bootstrap over the test videos; cut to 0 to 100 %. The published value "
         "is taken as exact.",
@@ -278,24 +278,21 @@ def _cells(study: Study, row: dict[str, Any]) -> dict[str, str]:
     compared = study.model_title(row["model"])
     if row["experiment"]:
         compared += f", {study.dataset_title(row['dataset'])}, {init_title(row['init'])} ({row['experiment']})"
-    nothing = math.isnan(row["ours"])
+    ours = number(row["ours"], decimals) + (STALE if row["stale"] else "")
+    bounds = row["ours_ci95_low"], row["ours_ci95_high"]
     return {
         "Claim": row["claim"],
         "What": row["what"],
         "Metric": row["metric"],
         "Data set": row["layout"] or NOT_APPLICABLE,
         "Published": MISSING if math.isnan(row["published"]) else number(row["published"], decimals),
-        "Tolerance": NOT_APPLICABLE if math.isnan(row["published"]) else number(row["tolerance"], decimals),
-        "Source": row["source"],
-        "Protocol": row["protocol"],
-        "Ours is": compared,
-        "Ours": (MISSING if row["same_network"] else NOT_APPLICABLE)
-        if nothing
-        else number(row["ours"], decimals) + (STALE if row["stale"] else ""),
-        "95 % interval": interval(row["ours_ci95_low"], row["ours_ci95_high"], decimals, stale=row["stale"])
-        if row["interval_over"]
-        else NOT_APPLICABLE,
-        "over": row["interval_over"] or NOT_APPLICABLE,
+        "Ours": (MISSING if row["same_network"] else NOT_APPLICABLE) if math.isnan(row["ours"]) else ours,
         "Verdict": row["verdict"],
         "Why": row["why"],
+        "Tolerance": NOT_APPLICABLE if math.isnan(row["published"]) else number(row["tolerance"], decimals),
+        "95 % interval": interval(*bounds, decimals, stale=row["stale"]) if row["interval_over"] else NOT_APPLICABLE,
+        "over": row["interval_over"] or NOT_APPLICABLE,
+        "Ours is": compared,
+        "Protocol": row["protocol"],
+        "Source": row["source"],
     }

@@ -28,9 +28,9 @@ LABELS = {
     "checklist": 1,
     "runs": 1,
     "effects": 1,
-    "claims": 9,
+    "claims": ("Claim", "What", "Metric", "Data set", "Published", "Tolerance", "Ours is", "Protocol", "Source"),
 }
-"""How many columns of a table name its rows; the others hold what was computed."""
+"""How many columns of a table name its rows, or which; the others hold what was computed."""
 FEEDS = {"comparison": "accuracy", "horizon": "frame_prediction"}
 """Tables that study files do not name -> the one whose experiments feed them."""
 IDENTITY = ("experiment", "task", "dataset", "model", "init", "label_fraction")
@@ -72,10 +72,11 @@ def cell_sources(study: Study, table: Table) -> pd.DataFrame:
     A run without a file among them was missing. Files are relative to the study's folder; what was published has none.
     """
     flat, labels = table.flat, LABELS[table.key]
+    names = list(flat.columns[:labels]) if isinstance(labels, int) else labels
     facts, firsts = _facts(study, table), _first_of_each_block(table)
     rows = []
-    for place, cells in enumerate(flat.itertuples(index=False, name=None)):
-        for column, cell in list(zip(flat.columns, cells, strict=True))[labels:]:
+    for place, cells in enumerate(flat.to_dict("records")):
+        for column in (column for column in flat.columns if column not in names):
             row = facts(place, column)
             runs = runs_behind(study, table.key, row) if row is not None else []
             if row is not None and firsts and _is_difference(column):
@@ -83,9 +84,9 @@ def cell_sources(study: Study, table: Table) -> pd.DataFrame:
             runs = list(dict.fromkeys(runs))
             rows.append(
                 {
-                    "row": JOINT.join(cells[:labels]),
+                    "row": JOINT.join(cells[name] for name in names),
                     "column": column,
-                    "value": cell,
+                    "value": cells[column],
                     "runs": JOINT.join(runs),
                     "records": JOINT.join(_files(study, table.key, row, column, runs)),
                 }
