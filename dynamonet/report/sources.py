@@ -71,8 +71,7 @@ def cell_sources(study: Study, table: Table) -> pd.DataFrame:
 
     A run without a file among them was missing. Files are relative to the study's folder; what was published has none.
     """
-    flat, labels = table.flat, LABELS[table.key]
-    names = list(flat.columns[:labels]) if isinstance(labels, int) else labels
+    flat, names = table.flat, naming_columns(table)
     facts, firsts = _facts(study, table), _first_of_each_block(table)
     rows = []
     for place, cells in enumerate(flat.to_dict("records")):
@@ -92,6 +91,12 @@ def cell_sources(study: Study, table: Table) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows, columns=["row", "column", "value", "runs", "records"])
+
+
+def naming_columns(table: Table) -> list[str]:
+    """The columns that name a table's rows; the others hold what was computed."""
+    labels = LABELS[table.key]
+    return list(table.flat.columns[:labels]) if isinstance(labels, int) else list(labels)
 
 
 def _facts(study: Study, table: Table) -> Callable[[int, str], dict[str, Any] | None]:
