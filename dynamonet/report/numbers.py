@@ -20,7 +20,8 @@ from dynamonet.report.statistics import MINIMUM_N
 from dynamonet.report.table_files import Table
 
 DIGITS = ("Oh", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
-COUNTS = ("n", "n_pairs", "psnr_n")
+AS_THEY_ARE = ("n", "n_pairs", "psnr_n", "videos_scored", "videos_listed", "published", "tolerance")
+"""Columns that are never incomplete or stale."""
 HEADER = r"""% One macro per number, written by the report: \input{numbers}. Above a row its runs are named.
 \providecommand{\missing}[1]{\textbf{[missing: #1]}}
 \providecommand{\incomplete}[2]{#1\textsuperscript{[#2]}}
@@ -30,11 +31,11 @@ HEADER = r"""% One macro per number, written by the report: \input{numbers}. Abo
 
 @dataclass(frozen=True)
 class Family:
-    """The macros of one table. keys: tidy columns that name a row; numbers: name -> (tidy column, decimals)."""
+    """The macros of one table. keys: tidy columns that name a row; numbers: (tidy column, decimals or format)."""
 
     prefix: str
     keys: tuple[str, ...]
-    numbers: dict[str, tuple[str, int]]
+    numbers: dict[str, tuple[str, int | str]]
 
 
 def _mean(name: str, stem: str, unit: str, decimals: int, spread: bool = True) -> dict[str, tuple[str, int]]:
@@ -57,6 +58,10 @@ FAMILIES = {
             **_TOP1,
             **_mean("TopFive", "top5", "percent", 1),
             **_mean("ClassMean", "mean_class_accuracy", "percent", 1),
+            "TopOneLowest": ("top1_lowest_percent", 1),
+            "TopOneHighest": ("top1_highest_percent", 1),
+            "Scored": ("videos_scored", 0),
+            "Listed": ("videos_listed", 0),
             **_N,
         },
     ),
@@ -68,6 +73,11 @@ FAMILIES = {
             "OverVideosHigh": ("top1_over_videos_ci95_high_percent", 1),
             **_DIFFERENCE,
         },
+    ),
+    "pairs": Family(
+        "Pair",
+        ("experiment", "dataset", "split", "seed"),
+        {**_DIFFERENCE, "P": ("mcnemar_p", ".2g"), "N": ("videos", 0)},
     ),
     "ablation": Family("Ablation", ("experiment", "dataset"), {**_TOP1, **_DIFFERENCE, **_N}),
     "label_efficiency": Family("Labels", ("dataset",), {**_TOP1, **_N}),
@@ -103,6 +113,40 @@ FAMILIES = {
             "GmacsPerVideo": ("gmacs_per_video", 2),
             "Views": ("views_per_video", 0),
             "Parameters": ("parameters_m", 2),
+        },
+    ),
+    "runtime": Family(
+        "Runtime",
+        (),
+        {
+            "LatencyMs": ("latency_ms_median", 2),
+            "ClipsPerS": ("clips_per_s", 1),
+            "ClipPeakMib": ("clip_peak_memory_mib", 1),
+            "PretrainingWallS": ("pretraining_wall_s_mean", 1),
+            "TrainingWallS": ("training_wall_s_mean", 1),
+            "TrainingClipsPerS": ("training_clips_per_s_mean", 1),
+        },
+    ),
+    "compute": Family(
+        "Compute",
+        ("experiment",),
+        {"FitHours": ("fit_device_h", ".3g"), "EvaluationHours": ("evaluation_device_h", ".3g")},
+    ),
+    "datasets": Family(
+        "Dataset",
+        ("dataset",),
+        {name: (f"videos_{name.lower()}", 0) for name in ("Listed", "Found", "Decodable")}
+        | {"Classes": ("classes", 0), "Frames": ("frames", 0)},
+    ),
+    "claims": Family(
+        "Claim",
+        ("experiment", "dataset", "claim"),
+        {
+            "Published": ("published", 2),
+            "Tolerance": ("tolerance", 2),
+            "Ours": ("ours", 2),
+            "OursLow": ("ours_ci95_low", 2),
+            "OursHigh": ("ours_ci95_high", 2),
         },
     ),
     "effects": Family(
@@ -151,8 +195,9 @@ def numbers_tex(study: Study, tables: dict[str, Table | None]) -> str:
 def _named(family: Family, row: dict[str, Any]) -> list[str]:
     # `arms.py` tells arms that differ in nothing else by their experiment.
     keys = family.keys if "experiment" in family.keys or not row.get("experiment") else ("experiment", *family.keys)
-    named = [str(row[part]) for part in keys] + ([row["model"]] if "model" in row else [])
-    if row.get("init", "scratch") != "scratch":
+    named = [f"{part} {row[part]}" if part in ("split", "seed") else str(row[part]) for part in keys]
+    named += [row["model"]] if "model" in row else []
+    if row.get("init", "scratch") not in ("scratch", ""):
         named.append(f"after {row['init']}")
     if row.get("label_fraction", 1) != 1:
         named.append(f"{100 * row['label_fraction']:g} percent")
@@ -165,12 +210,12 @@ def spelled(text: str) -> str:
     return "".join("Point" if w == "." else DIGITS[int(w)] if w.isdigit() else w[0].upper() + w[1:] for w in words)
 
 
-def _text(row: dict[str, Any], column: str, decimals: int) -> str:
+def _text(row: dict[str, Any], column: str, decimals: int | str) -> str:
     value, missing, planned = row[column], row.get("runs_missing", 0), row.get("runs_planned", 0)
     if value is None or math.isnan(value):
         return rf"\missing{{{_why(column, missing, planned)}}}"
-    text = f"{value:.{decimals}f}"
-    if column in COUNTS:
+    text = f"{value:{decimals if isinstance(decimals, str) else f'.{decimals}f'}}"
+    if column in AS_THEY_ARE:
         return text
     if missing:
         text = rf"\incomplete{{{text}}}{{{planned - missing} of {planned} runs}}"
@@ -183,6 +228,10 @@ def _stale(row: dict[str, Any]) -> bool:
 
 
 def _why(column: str, missing: int, planned: int) -> str:
+    if column == "published":
+        return "no verified source"
+    if column == "ours" and not missing:
+        return "nothing comparable"
     if missing:
         return f"{missing} of {planned} runs"
     if not planned:

@@ -177,7 +177,7 @@ def _difference(study: Study, arm: pd.DataFrame, reference: pd.DataFrame) -> dic
 def _pair(study: Study, run: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
     both = (run, reference)
     missing = sum(of["state"] != "evaluated" for of in both)
-    names = {"run": run["run"], "reference_run": reference["run"], **{key: run[key] for key in PAIR}}
+    names = {"run": run["run"], "reference_run": reference["run"], **{key: run[key] for key in (*ARM, *PAIR)}}
     names |= {"runs_missing": missing, "stale": any(of["stale"] for of in both)}
     if missing:
         return names

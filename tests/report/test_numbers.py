@@ -32,6 +32,15 @@ def test_numbers_are_those_of_the_tables_and_named_in_letters(tmp_path):
     assert found["LabelsUcfOneOhOneDynamonetAfterPretrainOneOhPercentN"] == "3"
     assert found["CostNoDmrParameters"] == "15.37"
     assert found["EffectDmrDifference"] == "0.00"
+    assert found["PairMainUcfOneOhOneSplitOneSeedOhNoDmrP"] == "1"
+    assert found["DatasetUcfOneOhOneListed"] == "95"
+    for row in TABLES["runtime"](read_study(directory)).tidy.to_dict("records"):
+        assert found[f"Runtime{spelled(row['model'])}LatencyMs"] == f"{row['latency_ms_median']:.2f}"
+    for row in TABLES["claims"](read_study(directory)).tidy.to_dict("records"):
+        name = "".join(spelled(row[key]) for key in ("experiment", "dataset", "claim", "model"))
+        name += f"After{spelled(row['init'])}" * (row["init"] not in ("scratch", ""))
+        expected = r"\missing{no verified source}" if pd.isna(row["published"]) else f"{row['published']:.2f}"
+        assert found[f"Claim{name}Published"] == expected
     assert found["StudyRunsEvaluated"] == found["StudyRunsPlanned"]
     assert all(re.fullmatch("[A-Za-z]+", name) for name in found)
     assert macros(directory) == found
