@@ -42,7 +42,7 @@ def home(tmp_path, monkeypatch) -> Path:
 
 def finish(home: Path, run: str, *stages: str) -> None:
     for stage in stages:
-        counts = {"listed": 4, "scored": 4, "queried": 4}
+        counts = {"listed": 4, "scored": 4, "queried": 4, "gallery_listed": 9, "gallery_used": 9}
         metrics = {"top1": 0.5, "mean_class_accuracy": 0.5}
         record = {"weights_sha256": "bb", "counts": counts, "metrics": metrics}
         provenance = {"manifest_sha256": "aa", "code": {}, "init": None}

@@ -33,8 +33,8 @@ def short_demo() -> dict:
 def finished_demo(tmp_path_factory) -> Path:
     """A copy of the project in which `make demo` has run to its end, on the demo cut short.
 
-    One for all test processes: the first that asks makes it, the others wait. As one test goes on from there, what
-    `make` said is kept in as-made/said, and tables and figures as they then were in as-made/results.
+    One for all test processes: the first that asks makes it, the others wait. As one test goes on from there, all that
+    `make` has made is kept in as-made as it then was, and what it said in as-made/said.
     """
     base = tmp_path_factory.getbasetemp()
     checkout = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished-demo"
@@ -46,7 +46,7 @@ def finished_demo(tmp_path_factory) -> Path:
             copy_checkout(checkout)
             (checkout / "config/demo.yaml").write_text(yaml.safe_dump(shortened(demo())))
             said = succeed(checkout, "make demo")
-            for name in ("tables", "figures"):
-                shutil.copytree(checkout / "results/demo" / name, made / "results/demo" / name)
+            for name in ("data", "results", ".snakemake"):
+                shutil.copytree(checkout / name, made / name)
             (made / "said").write_text(said)
     return checkout

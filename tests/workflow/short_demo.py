@@ -1,6 +1,7 @@
 """The demo with every experiment and stage of it, cut to a few steps, videos, models and splits."""
 
 import copy
+import re
 
 import yaml
 from tiny_study import ROOT
@@ -34,6 +35,9 @@ def shortened(study: dict) -> dict:
 
 
 def results(folder) -> dict[str, bytes]:
-    """Tables and figures of a folder's only study, those apart that tell of the run itself."""
+    """Tables and figures of a folder's only study, those apart, and those macros, that tell of the run itself."""
     found = [*folder.glob("results/*/tables/*"), *folder.glob("results/*/figures/*")]
-    return {path.name: path.read_bytes() for path in found if path.name.partition(".")[0] not in OF_THE_RUN}
+    made = {path.name: path.read_bytes() for path in found if path.name.partition(".")[0] not in OF_THE_RUN}
+    if "numbers.tex" in made:
+        made["numbers.tex"] = re.sub(rb"(?m)^.newcommand..(Runtime|Compute).*$", b"", made["numbers.tex"])
+    return made
