@@ -211,7 +211,8 @@ def spelled(text: str) -> str:
 
 
 def _text(row: dict[str, Any], column: str, decimals: int | str) -> str:
-    value, missing, planned = row[column], row.get("runs_missing", 0), row.get("runs_planned", 0)
+    # A column that no row has a value for can be absent.
+    value, missing, planned = row.get(column), row.get("runs_missing", 0), row.get("runs_planned", 0)
     if value is None or math.isnan(value):
         return rf"\missing{{{_why(column, missing, planned)}}}"
     text = f"{value:{decimals if isinstance(decimals, str) else f'.{decimals}f'}}"

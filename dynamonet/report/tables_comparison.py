@@ -178,7 +178,7 @@ def _pair(study: Study, run: dict[str, Any], reference: dict[str, Any]) -> dict[
     both = (run, reference)
     missing = sum(of["state"] != "evaluated" for of in both)
     names = {"run": run["run"], "reference_run": reference["run"], **{key: run[key] for key in (*ARM, *PAIR)}}
-    names |= {"runs_missing": missing, "stale": any(of["stale"] for of in both)}
+    names |= {"runs_planned": len(both), "runs_missing": missing, "stale": any(of["stale"] for of in both)}
     if missing:
         return names
     pair = study.videos.of(run["run"]), study.videos.of(reference["run"])
