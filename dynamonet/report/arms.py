@@ -127,7 +127,7 @@ def interval_cell(row: dict[str, Any], metric: str, decimals: int) -> str:
 
 def plain_mean_cell(row: dict[str, Any], metric: str, decimals: int) -> str:
     summary = _summary(row, metric)
-    return number(summary.mean, decimals) + (STALE if row["runs_stale"] else "") if summary.n else _absent(row)
+    return number(summary.mean, decimals, stale=row["runs_stale"] > 0) if summary.n else _absent(row)
 
 
 def scored_cell(row: dict[str, Any]) -> str:

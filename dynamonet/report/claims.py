@@ -10,7 +10,7 @@ import pandas as pd
 from dynamonet.published import COSTS, Ledger, PublishedNumber, differing_options, read_ledger
 from dynamonet.report.collect import Study, init_title
 from dynamonet.report.statistics import summarise_runs, within_percent
-from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, STALE, Table, interval, number
+from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, Table, interval, number
 from dynamonet.report.videos import mean_hits, percent_interval
 
 CLASSES = {"kinetics400": 400, "ucf101": 101, "hmdb51": 51}
@@ -278,7 +278,7 @@ def _cells(study: Study, row: dict[str, Any]) -> dict[str, str]:
     compared = study.model_title(row["model"])
     if row["experiment"]:
         compared += f", {study.dataset_title(row['dataset'])}, {init_title(row['init'])} ({row['experiment']})"
-    ours = number(row["ours"], decimals) + (STALE if row["stale"] else "")
+    ours = number(row["ours"], decimals, stale=row["stale"])
     bounds = row["ours_ci95_low"], row["ours_ci95_high"]
     return {
         "Claim": row["claim"],

@@ -138,10 +138,10 @@ def _tex(text: str) -> str:
     return "".join(map(written, " ".join(text.split())))
 
 
-def number(value: float, decimals: int, signed: bool = False) -> str:
+def number(value: float, decimals: int, signed: bool = False, stale: bool = False) -> str:
     if value is None or math.isnan(value):
         return NOT_APPLICABLE
-    return f"{value:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
+    return f"{value:{'+' if signed else ''}.{decimals}f}".replace("-", "−") + (STALE if stale else "")
 
 
 def mean_sd(summary: Summary, decimals: int, missing: int, expected: int, stale: bool) -> str:

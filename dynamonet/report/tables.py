@@ -23,7 +23,7 @@ from dynamonet.report.arms import (
 )
 from dynamonet.report.collect import PERCENT_METRICS, PSNR_METRICS, Study, init_title
 from dynamonet.report.statistics import MINIMUM_N, PairedDifference, paired_difference
-from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, STALE, Table, count, interval, number, units
+from dynamonet.report.table_files import MISSING, NOT_APPLICABLE, Table, count, interval, number, units
 
 TOP1, CLASS_MEAN = "top1_percent", "mean_class_accuracy_percent"
 INTERVAL_NOTE = (
@@ -74,16 +74,15 @@ def ablation_table(study: Study) -> Table | None:
         arms = [arm for _, arm in block.groupby(ARM, sort=False)]
         elsewhere = study.experiments[experiment].get("reference")
         references = [_same_arm(study, arm, elsewhere) if elsewhere else arms[0] for arm in arms]
-        pairs = zip(arms, references, strict=True)
+        pairs = list(zip(arms, references, strict=True))
         differences = [None if arm is reference else _difference(arm, reference) for arm, reference in pairs]
+        stale = [arm is not reference and any_stale(arm, reference) for arm, reference in pairs]
         tidy = summarise_arms(study, block, ["experiment", "dataset"], [TOP1, "psnr_db"], bounds=[TOP1])
         tidy = tidy.assign(
             reference_experiment=elsewhere or experiment,
             reference=tidy["arm"] + f", {elsewhere}" if elsewhere else tidy["arm"].iloc[0],
             reference_mean_percent=[reference[TOP1].mean() for reference in references],
         )
-        pairs = zip(arms, references, strict=True)
-        stale = [arm is not reference and any_stale(arm, reference) for arm, reference in pairs]
         blocks.append(tidy.assign(**_difference_columns(differences), difference_stale=stale))
     tidy = pd.concat(blocks, ignore_index=True)
     readable = pd.DataFrame([_ablation_cells(study, row) for row in tidy.to_dict("records")])
@@ -202,6 +201,6 @@ def _difference_cells(row: dict[str, Any]) -> dict[str, str]:
         return dict.fromkeys(headers, MISSING)
     ends = row["difference_ci95_low_points"], row["difference_ci95_high_points"]
     stale = row["difference_stale"]
-    difference = number(row["difference_points"], 1, signed=True) + (STALE if stale else "")
+    difference = number(row["difference_points"], 1, signed=True, stale=stale)
     pairs = units(row["difference_pairs"], row["difference_paired_over"])
     return dict(zip(headers, (difference, interval(*ends, 1, signed=True, stale=stale), pairs), strict=True))

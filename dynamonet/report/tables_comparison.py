@@ -225,7 +225,7 @@ def _difference_cells(row: dict[str, Any]) -> dict[str, str]:
     stale = row["difference_stale"]
     ends = [p_value(row[f"mcnemar_p_{end}"]) for end in ("lowest", "highest")]
     cells = (
-        number(row["difference_points"], 1, signed=True) + (STALE if stale else ""),
+        number(row["difference_points"], 1, signed=True, stale=stale),
         interval(*bounds, 1, signed=True, stale=stale),
         f"{' to '.join(dict.fromkeys(ends))} ({row['difference_pairs']:.0f}){STALE if stale else ''}",
     )
@@ -255,7 +255,7 @@ def _pair_cells(study: Study, row: dict[str, Any]) -> dict[str, str]:
         str(row["videos"]),
         str(row["only_model_right"]),
         str(row["only_reference_right"]),
-        number(row["difference_points"], 1, signed=True) + (STALE if row["stale"] else ""),
+        number(row["difference_points"], 1, signed=True, stale=row["stale"]),
         interval(*bounds, 1, signed=True, stale=row["stale"]),
         p_value(row["mcnemar_p"]) + (STALE if row["stale"] else ""),
     )
